@@ -1,0 +1,115 @@
+//! The slots of the entries, and which of them are vacant.
+
+use super::FlowId;
+use super::entry::{Cold, Hot, NIL};
+
+/// All memory is asked for at once, and touched slot by slot as the table fills for the first time:
+/// an idle table costs the host next to nothing.
+pub(super) struct Slab {
+    pub(super) hot: Vec<Hot>,
+    pub(super) cold: Vec<Cold>,
+    capacity: u32,
+    /// Vacant slots are used in the order in which they became vacant, so that a slot, and with it
+    /// the generation of an old [`FlowId`], comes around as late as it can.
+    vacant_first: u32,
+    vacant_last: u32,
+    len: u32,
+}
+
+impl Slab {
+    pub(super) fn with_capacity(capacity: u32) -> Slab {
+        Slab {
+            hot: Vec::with_capacity(capacity as usize),
+            cold: Vec::with_capacity(capacity as usize),
+            capacity,
+            vacant_first: NIL,
+            vacant_last: NIL,
+            len: 0,
+        }
+    }
+
+    pub(super) fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    pub(super) fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub(super) fn hot(&self, slot: u32) -> &Hot {
+        &self.hot[slot as usize]
+    }
+
+    pub(super) fn hot_mut(&mut self, slot: u32) -> &mut Hot {
+        &mut self.hot[slot as usize]
+    }
+
+    pub(super) fn cold(&self, slot: u32) -> &Cold {
+        &self.cold[slot as usize]
+    }
+
+    pub(super) fn cold_mut(&mut self, slot: u32) -> &mut Cold {
+        &mut self.cold[slot as usize]
+    }
+
+    /// A vacant slot, for the caller to fill. There must be one.
+    pub(super) fn take(&mut self) -> u32 {
+        assert!(self.len < self.capacity, "the caller made room");
+        self.len += 1;
+        let slot = self.vacant_first;
+        if slot != NIL {
+            self.vacant_first = self.cold(slot).peer;
+            return slot;
+        }
+        // Every slot touched so far is taken, so there are as many as there are entries.
+        self.hot.push(Hot::vacant());
+        self.cold.push(Cold::vacant(NIL));
+        self.len - 1
+    }
+
+    /// Makes a slot vacant, which ends the life of its [`FlowId`].
+    pub(super) fn give_back(&mut self, slot: u32) {
+        self.hot_mut(slot).vacate();
+        self.cold_mut(slot).peer = NIL;
+        if self.vacant_first == NIL {
+            self.vacant_first = slot;
+        } else {
+            let last = self.vacant_last;
+            self.cold_mut(last).peer = slot;
+        }
+        self.vacant_last = slot;
+        self.len -= 1;
+    }
+
+    pub(super) fn id(&self, slot: u32) -> FlowId {
+        FlowId {
+            slot,
+            generation: self.hot(slot).generation,
+        }
+    }
+
+    /// The slot, if it has not been given away since.
+    pub(super) fn slot(&self, id: FlowId) -> Option<u32> {
+        let hot = self.hot.get(id.slot as usize)?;
+        (hot.generation == id.generation && !hot.is_vacant()).then_some(id.slot)
+    }
+
+    /// The other direction of the same pair.
+    pub(super) fn peer(&self, slot: u32) -> Option<u32> {
+        let peer = self.cold(slot).peer;
+        (peer != NIL).then_some(peer)
+    }
+
+    /// The direction that opened.
+    pub(super) fn leader(&self, slot: u32) -> u32 {
+        if self.hot(slot).is_forward() {
+            slot
+        } else {
+            self.peer(slot).unwrap_or(slot)
+        }
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.hot.capacity() * size_of::<Hot>() + self.cold.capacity() * size_of::<Cold>()
+    }
+}

@@ -1,0 +1,101 @@
+use std::fmt;
+
+/// The flags of a TCP header, or of several headers together (RFC 9293, 3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    /// No more data from the sender.
+    pub const FIN: TcpFlags = TcpFlags(0x01);
+    /// Opens a connection.
+    pub const SYN: TcpFlags = TcpFlags(0x02);
+    /// Resets the connection.
+    pub const RST: TcpFlags = TcpFlags(0x04);
+    /// The acknowledgement field counts.
+    pub const ACK: TcpFlags = TcpFlags(0x10);
+
+    /// Whether all of `flags` are set.
+    pub fn contains(self, flags: TcpFlags) -> bool {
+        self.0 & flags.0 == flags.0
+    }
+
+    /// Whether the segment opens a connection: SYN without ACK.
+    pub fn opens(self) -> bool {
+        self.contains(TcpFlags::SYN) && !self.contains(TcpFlags::ACK)
+    }
+
+    /// Whether the side that was called has said anything but a reset.
+    fn answers(self) -> bool {
+        self.contains(TcpFlags::SYN) || self.contains(TcpFlags::ACK)
+    }
+}
+
+impl std::ops::BitOr for TcpFlags {
+    type Output = TcpFlags;
+
+    fn bitor(self, rhs: TcpFlags) -> TcpFlags {
+        TcpFlags(self.0 | rhs.0)
+    }
+}
+
+/// How far a TCP connection has come, as far as its flags tell.
+///
+/// The state is a function of the flags seen in each direction and nothing else. So an engine needs
+/// only to collect flags, the switch and the kernel cannot disagree, and a restarted agent reads
+/// the state off the entries it finds. The tracker is advisory: it chooses timeouts, it drops
+/// nothing (SEMANTICS part 3, C9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TcpState {
+    /// The opener's SYN was seen.
+    SynSent,
+    /// And the answer's SYN.
+    SynReceived,
+    /// And the opener's acknowledgement.
+    Established,
+    /// One side has sent its FIN.
+    Closing,
+    /// Both have.
+    TimeWait,
+    /// One side sent a reset.
+    Reset,
+}
+
+impl TcpState {
+    /// The state that these flags, collected per direction, amount to. `forward` is the direction
+    /// that opened. More flags never make for an earlier state.
+    ///
+    /// An acknowledgement answers as a SYN does: the flags an engine collected need not go back to
+    /// the connection's first packet, and a connection found half-way is an open one.
+    pub fn of(forward: TcpFlags, reverse: TcpFlags) -> TcpState {
+        let both = forward | reverse;
+        if both.contains(TcpFlags::RST) {
+            TcpState::Reset
+        } else if forward.contains(TcpFlags::FIN) && reverse.contains(TcpFlags::FIN) {
+            TcpState::TimeWait
+        } else if both.contains(TcpFlags::FIN) {
+            TcpState::Closing
+        } else if !reverse.answers() {
+            TcpState::SynSent
+        } else if !forward.contains(TcpFlags::ACK) {
+            TcpState::SynReceived
+        } else {
+            TcpState::Established
+        }
+    }
+}
+
+impl fmt::Display for TcpState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            TcpState::SynSent => "syn-sent",
+            TcpState::SynReceived => "syn-received",
+            TcpState::Established => "established",
+            TcpState::Closing => "closing",
+            TcpState::TimeWait => "time-wait",
+            TcpState::Reset => "reset",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
