@@ -1,0 +1,37 @@
+//! `clearway status`.
+
+use anyhow::Result;
+use host::api::Status;
+use jiff::Timestamp;
+
+use crate::client::{Client, Route};
+use crate::exit::Exit;
+use crate::print::{Console, Fields, human};
+
+pub(crate) async fn run(client: &Client, console: &Console) -> Result<Exit> {
+    console.answer(&client.get(&Route::new(&["status"])).await?, show)?;
+    Ok(Exit::Done)
+}
+
+/// For people.
+pub(crate) fn show(console: &Console, status: &Status) -> Result<()> {
+    let mut fields = Fields::default();
+    fields
+        .add("instance", &status.instance)
+        .add("topology", status.topology.as_deref().unwrap_or("none applied"))
+        .add("generation", status.generation.to_string())
+        .add("engine", &status.engine)
+        .add("NICs", human::count_usize(status.nics))
+        .add("flows", human::count(status.flows))
+        .add("first packets", human::count(status.first_packets))
+        .add("agent", format!("{}, pid {}", status.version, status.pid))
+        .add("started", human::since(status.started, Timestamp::now()))
+        .add("memory", human::bytes(status.resident_bytes));
+    let taken = status.taken_over;
+    if taken.ports > 0 || taken.flows > 0 {
+        let ports = human::counted(taken.ports, "port");
+        let flows = human::counted(taken.flows, "flow");
+        fields.add("taken over", format!("{ports} and {flows} of the agent before"));
+    }
+    fields.print(console)
+}

@@ -1,0 +1,172 @@
+//! What the control plane may ask of the data plane.
+
+use std::collections::HashMap;
+
+use flow::{
+    Counters, DropCounters, DropReason, FlowEngine, FlowKey, Offload, PortId, PortMode, Tick,
+};
+use tokio::sync::mpsc;
+use vswitch::{Explanation, PortCounters, Probe};
+
+use super::{DataPlane, DroppedFrame};
+use crate::api::FlowRow;
+use crate::clock;
+
+/// Counters and state of a port.
+#[derive(Clone, Debug)]
+pub(crate) struct PortReport {
+    pub(crate) flows: u32,
+    pub(crate) switch: PortCounters,
+    pub(crate) engine: bpf::PortStats,
+    /// Drops by reason, both paths together, and what the engine dropped before the switch saw it.
+    pub(crate) drops: flow::DropCounters,
+}
+
+/// Which flows of a port.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FlowsQuery {
+    pub(crate) port: PortId,
+    pub(crate) not_offloaded: bool,
+    pub(crate) limit: usize,
+}
+
+impl DataPlane {
+    /// A port's counters; None when the port is not there.
+    pub(crate) fn report(&mut self, port: PortId) -> Option<PortReport> {
+        // A map that cannot be read has counted nothing we could report.
+        let engine = self.engine.port_stats(port).unwrap_or_default();
+        let by_engine = self.engine_drops(port);
+        let view = self.switch.port(port)?;
+        let mut drops = view.counters.drops.clone();
+        drops.merge(&by_engine);
+        drops.add(
+            flow::DropReason::ExceptionRateLimited,
+            engine.rate_limited_packets,
+            engine.rate_limited_bytes,
+        );
+        Some(PortReport {
+            flows: view.flows,
+            switch: view.counters.clone(),
+            engine,
+            drops,
+        })
+    }
+
+    /// What the remembered drops of a port have swallowed in the engine so far. Those that are gone
+    /// have been counted where they went.
+    fn engine_drops(&mut self, port: PortId) -> DropCounters {
+        let entries = self.switch.flows().drops_of(port);
+        let dropping = entries.filter_map(|entry| {
+            let reason = entry.transposition().drop_reason()?;
+            Some((*entry.key(), reason))
+        });
+        let (keys, reasons): (Vec<FlowKey>, Vec<DropReason>) = dropping.unzip();
+        let mut readings = Vec::with_capacity(keys.len());
+        self.engine.read(&keys, &mut readings);
+        let by_key: HashMap<FlowKey, DropReason> = keys.into_iter().zip(reasons).collect();
+        let mut drops = DropCounters::default();
+        for reading in readings {
+            if let Some(reason) = by_key.get(&reading.key) {
+                drops.add(*reason, reading.counters.packets, reading.counters.bytes);
+            }
+        }
+        drops
+    }
+
+    /// Flows of a port, freshest counters included, and how many there are.
+    pub(crate) fn flow_rows(&mut self, query: &FlowsQuery) -> (usize, Vec<FlowRow>) {
+        let now = clock::now();
+        let accelerated = self
+            .switch
+            .port(query.port)
+            .is_some_and(|port| port.mode == PortMode::Accelerated);
+        let wanted: Vec<FlowKey> = self
+            .switch
+            .flows()
+            .iter()
+            .filter(|entry| entry.key().port() == query.port)
+            .filter(|entry| {
+                !query.not_offloaded || !accelerated || entry.offload() != Offload::Active
+            })
+            .map(|entry| *entry.key())
+            .collect();
+        let shown = &wanted[..wanted.len().min(query.limit)];
+        let mut readings = Vec::with_capacity(shown.len());
+        self.engine.read(shown, &mut readings);
+        let mut in_engine = HashMap::with_capacity(readings.len());
+        for reading in &readings {
+            self.switch.observe(reading);
+            in_engine.insert(reading.key, reading.counters);
+        }
+        let row = |key| self.flow_row(key, in_engine.get(key), accelerated, now);
+        let rows = shown.iter().filter_map(row).collect();
+        (wanted.len(), rows)
+    }
+
+    /// Walks the slow path for a packet, with an observer.
+    pub(crate) fn explain(&self, probe: &Probe) -> Option<Explanation> {
+        self.switch.explain(probe, clock::now())
+    }
+
+    /// Starts watching drops of one port, or of all.
+    pub(crate) fn watch_drops(
+        &mut self,
+        port: Option<PortId>,
+    ) -> Option<mpsc::Receiver<DroppedFrame>> {
+        let connected: Vec<PortId> = (1..=PortId::MAX.0)
+            .map(PortId)
+            .filter(|port| self.links[usize::from(port.0)] != 0)
+            .collect();
+        self.watchers.watch(&mut self.engine, port, connected.into_iter())
+    }
+
+    /// A watcher left.
+    pub(crate) fn release_watchers(&mut self) {
+        self.watchers.release(&mut self.engine);
+    }
+
+    fn flow_row(
+        &self,
+        key: &FlowKey,
+        in_engine: Option<&Counters>,
+        accelerated: bool,
+        now: Tick,
+    ) -> Option<FlowRow> {
+        let id = self.switch.flows().lookup(key)?;
+        let entry = self.switch.flows().get(id)?;
+        let transposition = entry.transposition();
+        // Each frame was counted in one of the two places.
+        let mut counters = entry.counters();
+        if let Some(engine) = in_engine {
+            counters.merge(engine);
+        }
+        let to = match transposition.verdict {
+            flow::Verdict::Deliver(port) => {
+                self.switch.policy().nic(port).map(|nic| nic.name.clone())
+            }
+            flow::Verdict::Uplink => transposition.encap.map(|encap| encap.outer_dst.to_string()),
+            flow::Verdict::Drop(_) => None,
+        };
+        let offload = entry.offload();
+        let reason = match offload {
+            _ if !accelerated => Some("the NIC is on the synthetic path".to_owned()),
+            Offload::NotOffloaded(Some(refusal)) => Some(refusal.to_string()),
+            Offload::NotOffloaded(None) => Some("not offered to the engine yet".to_owned()),
+            Offload::Installed => Some("installed, not yet activated".to_owned()),
+            Offload::Active => None,
+        };
+        let state = (key.protocol() == 6).then(|| self.switch.flows().tcp_state(id)).flatten();
+        Some(FlowRow {
+            flow: key.to_string(),
+            direction: if entry.forward() { "forward" } else { "reverse" }.to_owned(),
+            verdict: transposition.drop_reason().map_or("allow", |reason| reason.name()).to_owned(),
+            to,
+            state: state.map(|state| state.to_string()),
+            packets: counters.packets,
+            bytes: counters.bytes,
+            idle_ms: u64::try_from(now.since(counters.last_seen).as_millis()).unwrap_or(u64::MAX),
+            offloaded: reason.is_none(),
+            reason,
+        })
+    }
+}

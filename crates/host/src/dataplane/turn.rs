@@ -1,0 +1,106 @@
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use flow::{FlowEngine, Tick};
+use netdev::receive::FrameReceiver;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{Command, DataPlane, HEARTBEAT_EVERY, SWEEP_EVERY};
+use crate::clock;
+
+/// Batches of frames in one turn, before commands and timers have theirs.
+const BATCHES_PER_TURN: usize = 16;
+
+/// Commands in one turn, before frames have theirs.
+const COMMANDS_PER_TURN: usize = 8;
+
+impl DataPlane {
+    /// The thread's whole life.
+    pub(super) fn run(
+        mut self,
+        mut receiver: FrameReceiver,
+        commands: &Receiver<Command>,
+        wake: &OwnedFd,
+    ) {
+        while !self.stopping {
+            self.wait(&receiver, wake);
+            let mut batches = 0;
+            while batches < BATCHES_PER_TURN && self.receive_batch(&mut receiver) {
+                batches += 1;
+            }
+            for _ in 0..COMMANDS_PER_TURN {
+                match commands.try_recv() {
+                    Ok(command) => command(&mut self),
+                    Err(_) => break,
+                }
+            }
+            self.tick(clock::now());
+        }
+    }
+
+    /// Sleeps until a frame, an event, a command or the next timer is due.
+    fn wait(&mut self, receiver: &FrameReceiver, wake: &OwnedFd) {
+        let until = self.next_heartbeat.min(self.next_sweep);
+        let pause = until.since(clock::now());
+        let timeout = Timespec {
+            tv_sec: i64::try_from(pause.as_secs()).unwrap_or(1),
+            tv_nsec: i64::from(pause.subsec_nanos()),
+        };
+        let mut fds = [
+            PollFd::from_borrowed_fd(receiver.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(wake.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.engine.events_fd(), PollFlags::IN),
+        ];
+        // A signal that wakes us early only makes one turn with little to do.
+        let _ = poll(&mut fds, Some(&timeout));
+        if fds[1].revents().contains(PollFlags::IN) {
+            let mut count = [0_u8; 8];
+            let _ = rustix::io::read(wake, &mut count);
+        }
+        if fds[2].revents().contains(PollFlags::IN) {
+            self.take_events();
+        }
+    }
+
+    /// What is due by the clock.
+    fn tick(&mut self, now: Tick) {
+        if now >= self.next_heartbeat {
+            if let Err(error) = self.engine.heartbeat(now) {
+                tracing::warn!(%error, "the engine does not know that the agent lives");
+            }
+            self.next_heartbeat = now + HEARTBEAT_EVERY;
+        }
+        if now >= self.next_sweep {
+            self.age(now);
+            // A sweep that used its whole budget has more to do.
+            self.next_sweep = now + SWEEP_EVERY;
+        }
+    }
+
+    /// FIN and RST that the engine saw: the connection's class of timeout changes with them.
+    fn take_events(&mut self) {
+        let keys = &mut self.scratch.keys;
+        keys.clear();
+        self.engine.poll_events(&mut |key, _| keys.push(key));
+        self.scratch.last.clear();
+        self.engine.read(&self.scratch.keys, &mut self.scratch.last);
+        for counters in &self.scratch.last {
+            self.switch.observe(counters);
+        }
+    }
+
+    fn age(&mut self, now: Tick) {
+        let engine = &mut self.engine;
+        let mut found = Vec::with_capacity(1);
+        self.switch.sweep(now, &mut |key| {
+            found.clear();
+            engine.read(std::slice::from_ref(key), &mut found);
+            found.first().map(|counted| counted.counters)
+        });
+        self.settle_engine();
+    }
+}
+
+/// A second is long past when this many have gone by without a heartbeat.
+const _: () = assert!(HEARTBEAT_EVERY.as_millis() * 4 < Duration::from_secs(1).as_millis());

@@ -1,0 +1,324 @@
+//! The agent's life, from its start to its end.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::num::NonZeroU32;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use anyhow::Context;
+use bpf::{BpfEngine, Config, FlowEngine, Hook, Takeover};
+use flow::{FlowKey, Stamp, Timeouts};
+use jiff::Timestamp;
+use netdev::netns::Namespace;
+use netdev::receive::FrameReceiver;
+use netdev::send::{FrameSender, Queueing};
+use policy::Compiler;
+use tokio::net::UnixListener;
+use tokio::sync::{Mutex, Notify};
+use vswitch::{Limits, Switch};
+
+use crate::Paths;
+use crate::agent::{Agent, DESIRED, Desired, State};
+use crate::api::{ApplyRequest, TakenOver};
+use crate::clock;
+use crate::dataplane::{self, DataPlane, Handle};
+use crate::error::RequestError;
+use crate::guest::HostNetwork;
+use crate::server;
+use crate::store::Store;
+
+/// How an agent is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where its things are.
+    pub paths: Paths,
+    /// The topology to apply first; without one, what the store holds is resumed.
+    pub topology: Option<TopologySource>,
+    /// Which kernel hook the engine uses.
+    pub hook: Hook,
+}
+
+/// A topology document.
+#[derive(Clone, Debug)]
+pub struct TopologySource {
+    /// What to call it in messages.
+    pub file_name: String,
+    /// Its text.
+    pub source: String,
+}
+
+/// Flow directions a host holds, unless memory is short: 128 bytes each, taken as they are used.
+const FLOWS_MAX: NonZeroU32 = NonZeroU32::new(1 << 20).expect("above zero");
+
+/// Flow directions of one NIC (SEMANTICS part 1 H: 500,000 each way per VM).
+const FLOWS_PER_NIC_MAX: NonZeroU32 = NonZeroU32::new(500_000).expect("above zero");
+
+/// Fragmented packets remembered at once, on the host and of one NIC.
+const FRAGMENTS_MAX: NonZeroU32 = NonZeroU32::new(16_384).expect("above zero");
+const FRAGMENTS_PER_NIC_MAX: NonZeroU32 = NonZeroU32::new(1_024).expect("above zero");
+
+/// First packets a second of one NIC. Above what one switch thread judges, so that a single busy
+/// guest is not held back on an idle host; a guest that floods still leaves room in each window.
+const FIRST_PACKETS_PER_SECOND: u32 = 500_000;
+
+/// Flows of one NIC that follow a change in a second; the others go the old way meanwhile.
+const RESIMULATIONS_PER_SECOND: u32 = 100_000;
+
+/// Runs an agent until it is told to end.
+///
+/// On SIGINT and SIGTERM the agent ends and the data path stays: established flows go on, and the
+/// next agent takes over. `down` removes everything.
+pub async fn serve(options: Options) -> anyhow::Result<()> {
+    let paths = &options.paths;
+    if let Some(topology) = &options.topology {
+        refuse_invalid(topology)?;
+    }
+    let listener = listen(paths).await?;
+    let (agent, thread) = start(&options).await?;
+    let problems = match &options.topology {
+        None => agent.resume().await,
+        Some(topology) => {
+            let request = ApplyRequest {
+                source: topology.source.clone(),
+                file_name: topology.file_name.clone(),
+                dry_run: false,
+                reevaluate: false,
+            };
+            agent.apply(&request).await.map(|result| result.problems)
+        }
+    };
+    for problem in problems.map_err(into_anyhow)? {
+        tracing::warn!("{problem}");
+    }
+    tracing::info!(socket = %paths.socket.display(), "agent serves");
+    let app = server::router(Arc::clone(&agent));
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let end = {
+        let agent = Arc::clone(&agent);
+        async move {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+                () = agent.down.notified() => {}
+            }
+        }
+    };
+    // Streams that are followed do not keep the agent from ending: `down` has answered by then.
+    tokio::select! {
+        served = axum::serve(listener, app) => served.context("control socket")?,
+        () = end => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+    }
+    // What is gone needs no stopping.
+    let _ = agent.plane.call(DataPlane::stop).await;
+    let joined = tokio::task::spawn_blocking(move || thread.join()).await?;
+    let removed = agent.state.lock().await.desired.ports.is_empty()
+        && agent.network.our_devices().await?.is_empty();
+    if removed {
+        agent.network.remove_exception_device().await?;
+        bpf::unload_everything(&paths.pins).context("cannot unload the engine")?;
+    }
+    // Someone else's socket would be another agent's, which the store's lock rules out.
+    let _ = std::fs::remove_file(&paths.socket);
+    joined.map_err(|_| anyhow::anyhow!("the data plane ended by a panic; see the log"))
+}
+
+/// Removes everything an instance made, when no agent runs to do it. Returns what was removed.
+pub async fn teardown(paths: &Paths) -> anyhow::Result<Vec<String>> {
+    let mut removed = Vec::new();
+    let network = HostNetwork::open(paths)?;
+    if paths.state.exists() {
+        let store = Store::open(&paths.state)?;
+        let desired: Desired = store.get(DESIRED)?.unwrap_or_default();
+        bpf::unload_everything(&paths.pins).context("cannot unload the engine")?;
+        for (name, port) in &desired.ports {
+            if network.remove_nic(*port).await? {
+                removed.push(format!("NIC {name}"));
+            }
+        }
+        for namespace in &desired.namespaces {
+            if network.remove_namespace(namespace)? {
+                removed.push(format!("network namespace {namespace}"));
+            }
+        }
+        store.put(DESIRED, &Desired { generations: desired.generations, ..Desired::default() })?;
+    } else {
+        bpf::unload_everything(&paths.pins).context("cannot unload the engine")?;
+    }
+    if network.remove_exception_device().await? {
+        removed.push(format!("device {}", paths.exception_device()));
+    }
+    match std::fs::remove_file(&paths.socket) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context("control socket")?,
+        _ => {}
+    }
+    Ok(removed)
+}
+
+/// A command that will run in a guest's namespace, seeing what `ip netns exec` would show it.
+pub fn command_in<I, S>(netns: &Path, program: &OsStr, arguments: I) -> anyhow::Result<Command>
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<OsStr>,
+{
+    let namespace =
+        Namespace::open_path(netns).with_context(|| format!("cannot open {}", netns.display()))?;
+    let mut command = Command::new(program);
+    command.args(arguments);
+    namespace.enter_like_ip_netns_exec(&mut command)?;
+    Ok(command)
+}
+
+/// A document with errors is refused before anything is touched.
+fn refuse_invalid(topology: &TopologySource) -> anyhow::Result<()> {
+    match model::parse(&topology.source, &topology.file_name) {
+        Ok(_) => Ok(()),
+        Err(found) => Err(anyhow::anyhow!("{found}")),
+    }
+}
+
+/// The control socket, for root alone: who may speak to it may reconfigure the host's network.
+async fn listen(paths: &Paths) -> anyhow::Result<UnixListener> {
+    let path = &paths.socket;
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+    }
+    if tokio::net::UnixStream::connect(path).await.is_ok() {
+        anyhow::bail!(
+            "an agent of instance `{}` runs already; `clearway apply` changes its topology, \
+             `clearway down` ends it",
+            paths.instance
+        );
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot replace {}", path.display()));
+        }
+        _ => {}
+    }
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Everything up to the point where the agent can be asked to do things.
+async fn start(options: &Options) -> anyhow::Result<(Arc<Agent>, std::thread::JoinHandle<()>)> {
+    let paths = options.paths.clone();
+    bpf::supported().context("this host cannot run the accelerated path")?;
+    netdev::features::ensure_bpffs().context("cannot mount the BPF file system")?;
+    let store = Store::open(&paths.state)?;
+    let desired: Desired = store.get(DESIRED)?.unwrap_or_default();
+    let limits = limits(&desired, options)?;
+    let (mut engine, takeover) = BpfEngine::open(&Config {
+        pin_dir: paths.pins.clone(),
+        flows_max: limits.flows_max,
+        hook: options.hook,
+        exceptions_per_second: limits.first_packets_per_second,
+        resimulations_per_second: limits.resimulations_per_second,
+    })
+    .context("cannot open the eBPF engine")?;
+    let network = HostNetwork::open(&paths)?;
+    let exceptions = network.ensure_exception_device().await?;
+    engine.set_exception_device(exceptions)?;
+    let receiver = FrameReceiver::new(exceptions, DataPlane::batch_frames())
+        .context("cannot receive exceptions")?;
+    let sender = FrameSender::new(Queueing::Discipline).context("cannot send frames")?;
+    let mut compiler = Compiler::new(policy::Limits::default());
+    let input = model::compile(&desired.topology, &desired.ports, &desired.generations);
+    let snapshot = Arc::new(compiler.compile(&input).context("cannot compile the policy")?);
+    let timeouts = desired.topology.host.timeouts.over(Timeouts::default());
+    let mut switch = Switch::new(limits, timeouts, Arc::clone(&snapshot), seed()?);
+    let found = take_over(&desired, &mut engine, &mut switch, &takeover)?;
+    let engine_name = format!("{} ({})", engine.name(), engine.hook());
+    let plane = DataPlane::new(switch, engine, sender);
+    let (plane, thread): (Handle, _) = dataplane::start(plane, receiver)?;
+    let agent = Agent {
+        paths,
+        store,
+        network,
+        plane,
+        engine: engine_name,
+        started: Timestamp::now(),
+        taken_over: found,
+        state: Mutex::new(State { desired, compiler, snapshot, observed: BTreeMap::new() }),
+        down: Notify::new(),
+    };
+    Ok((Arc::new(agent), thread))
+}
+
+/// The host's limits: the document that is about to be applied says so, or the one in the store.
+fn limits(desired: &Desired, options: &Options) -> anyhow::Result<Limits> {
+    let coming = options
+        .topology
+        .as_ref()
+        .and_then(|topology| model::parse(&topology.source, &topology.file_name).ok());
+    let host = coming.as_ref().map_or(&desired.topology.host, |checked| &checked.topology.host);
+    let per_nic = host.flows_per_nic.and_then(NonZeroU32::new).unwrap_or(FLOWS_PER_NIC_MAX);
+    Ok(Limits {
+        flows_max: FLOWS_MAX.max(per_nic),
+        flows_per_port_max: per_nic,
+        fragments_max: FRAGMENTS_MAX,
+        fragments_per_port_max: FRAGMENTS_PER_NIC_MAX,
+        first_packets_per_second: host.exceptions_per_second.unwrap_or(FIRST_PACKETS_PER_SECOND),
+        resimulations_per_second: host
+            .resimulations_per_second
+            .unwrap_or(RESIMULATIONS_PER_SECOND),
+    })
+}
+
+/// Brings what the engine holds and what the store says together. Frames flow meanwhile: nothing
+/// here stops an entry that goes on being true.
+fn take_over(
+    desired: &Desired,
+    engine: &mut BpfEngine,
+    switch: &mut Switch,
+    takeover: &Takeover,
+) -> anyhow::Result<TakenOver> {
+    let known: Vec<_> = desired.ports.values().copied().collect();
+    for found in &takeover.ports {
+        if known.contains(&found.port) {
+            switch.add_port(found.port, found.mode);
+        } else {
+            engine.detach(found.port)?;
+        }
+    }
+    // The mapping versions of this process begin anew; entries are stamped with them below, before
+    // the kernel is told, so that nothing is stale that need not be.
+    let mut halves = Vec::new();
+    engine.dump(&mut |half, counters, _| halves.push((*half, *counters)));
+    let count = halves.len();
+    let adopted = switch.adopt(halves, clock::now());
+    let mut counters = Vec::new();
+    engine.remove(&adopted.orphans, &mut counters);
+    let stamps: Vec<(FlowKey, Stamp)> = adopted.stamps;
+    let policy = Arc::clone(switch.policy());
+    let versions: Vec<(u32, u32)> =
+        policy.slot_versions().map(|(slot, version)| (slot.0, version)).collect();
+    engine.restamp(&stamps);
+    engine.set_mapping_versions(&versions)?;
+    engine.set_generations(&crate::reconcile::generations(&policy))?;
+    Ok(TakenOver {
+        ports: takeover.ports.iter().filter(|found| known.contains(&found.port)).count(),
+        flows: count - adopted.orphans.len(),
+    })
+}
+
+/// What guests cannot guess.
+fn seed() -> anyhow::Result<u64> {
+    let mut bytes = [0; 8];
+    let random = std::fs::File::open("/dev/urandom").context("cannot open /dev/urandom")?;
+    std::io::Read::read_exact(&mut { random }, &mut bytes).context("cannot read /dev/urandom")?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+fn into_anyhow(error: RequestError) -> anyhow::Error {
+    match error {
+        RequestError::Failed(error) => error,
+        other => other.into(),
+    }
+}

@@ -1,0 +1,204 @@
+//! What clients see of the state.
+
+use model::{GuestKind, NicName};
+
+use crate::agent::{Agent, State};
+use crate::api::{
+    DropRow, FlowList, GuestView, NicDetail, NicStats, NicSummary, PathStats, Status,
+};
+use crate::dataplane::{FlowsQuery, PortReport};
+use crate::error::RequestError;
+use crate::guest::{Place, namespace_path};
+
+/// Flows listed in one answer, unless the client asks for fewer.
+pub(crate) const FLOWS_LISTED_MAX: usize = 10_000;
+
+impl Agent {
+    pub(crate) async fn status(&self) -> Result<Status, RequestError> {
+        let state = self.state.lock().await;
+        let reports = self.reports(&state).await?;
+        let flows = self.plane.call(|plane| plane.switch.flows().len()).await?;
+        Ok(Status {
+            instance: self.paths.instance.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started: self.started,
+            topology: state.desired.topology.name.clone(),
+            generation: state.snapshot.generation(),
+            engine: self.engine.clone(),
+            nics: state.observed.values().filter(|observed| observed.mode.is_some()).count(),
+            flows,
+            taken_over: self.taken_over,
+            first_packets: reports.iter().map(|(_, report)| report.switch.first_packets).sum(),
+            resident_bytes: resident_bytes(),
+        })
+    }
+
+    pub(crate) async fn nic_list(&self) -> Result<Vec<NicSummary>, RequestError> {
+        let state = self.state.lock().await;
+        let reports = self.reports(&state).await?;
+        let names = state.desired.topology.nics().map(|(name, ..)| name);
+        Ok(names
+            .map(|name| {
+                let report = reports.iter().find(|(reported, _)| *reported == name);
+                summary(&state, &name, report.map(|(_, report)| report))
+            })
+            .collect())
+    }
+
+    pub(crate) async fn nic_detail(&self, guest: &str, nic: &str) -> Result<NicDetail, RequestError> {
+        let state = self.state.lock().await;
+        let name = state.find_nic(guest, nic)?;
+        let port = state.port(&name)?;
+        let report = self.plane.call(move |plane| plane.report(port)).await?;
+        let topology = &state.desired.topology;
+        let found =
+            topology.nic(&name).ok_or_else(|| RequestError::NicNotFound(name.to_string()))?;
+        let compiled = state.snapshot.nic(port);
+        let json = |value: Result<serde_json::Value, serde_json::Error>| {
+            value.map_err(|error| RequestError::Failed(error.into()))
+        };
+        Ok(NicDetail {
+            summary: summary(&state, &name, report.as_ref()),
+            port: port.0,
+            mtu: found.mtu,
+            ip_forwarding: found.ip_forwarding,
+            asgs: found.asgs.clone(),
+            policy_generation: state.snapshot.generation(),
+            path_generation: compiled.map_or(0, |nic| nic.path_generation),
+            effective_nsg: json(serde_json::to_value(model::effective::effective_rules(topology, &name)))?,
+            effective_routes: json(serde_json::to_value(model::effective::effective_routes(topology, &name)))?,
+        })
+    }
+
+    pub(crate) async fn nic_stats(&self, guest: &str, nic: &str) -> Result<NicStats, RequestError> {
+        let state = self.state.lock().await;
+        let name = state.find_nic(guest, nic)?;
+        let port = state.port(&name)?;
+        let report = self.plane.call(move |plane| plane.report(port)).await?;
+        Ok(report.map_or_else(
+            || NicStats { name: name.to_string(), ..NicStats::default() },
+            |report| stats(&name, &report),
+        ))
+    }
+
+    pub(crate) async fn nic_flows(
+        &self,
+        guest: &str,
+        nic: &str,
+        not_offloaded: bool,
+        limit: usize,
+    ) -> Result<FlowList, RequestError> {
+        let state = self.state.lock().await;
+        let name = state.find_nic(guest, nic)?;
+        let port = state.port(&name)?;
+        let query = FlowsQuery { port, not_offloaded, limit: limit.min(FLOWS_LISTED_MAX) };
+        let (total, flows) = self.plane.call(move |plane| plane.flow_rows(&query)).await?;
+        Ok(FlowList { nic: name.to_string(), total, flows })
+    }
+
+    pub(crate) async fn drop_rows(&self) -> Result<Vec<DropRow>, RequestError> {
+        let state = self.state.lock().await;
+        let reports = self.reports(&state).await?;
+        Ok(reports.iter().flat_map(|(name, report)| drop_rows(name, report)).collect())
+    }
+
+    pub(crate) async fn guest_view(&self, guest: &str) -> Result<GuestView, RequestError> {
+        let state = self.state.lock().await;
+        let topology = &state.desired.topology;
+        let found = topology
+            .guests
+            .get(guest)
+            .ok_or_else(|| RequestError::GuestNotFound(guest.to_owned()))?;
+        let place = match found.kind {
+            GuestKind::Tap => None,
+            GuestKind::Netns => Some(Place::OurNamespace(self.paths.namespace_of(guest))),
+            GuestKind::Attached => {
+                let path = state.desired.attached.get(guest).or(found.netns.as_ref());
+                path.cloned().map(Place::TheirNamespace)
+            }
+        };
+        let netns = place.as_ref().and_then(namespace_path);
+        Ok(GuestView {
+            name: guest.to_owned(),
+            kind: found.kind.to_string(),
+            netns: netns.map(|path| path.display().to_string()),
+            nics: found.nics.iter().map(|nic| format!("{guest}/{}", nic.name)).collect(),
+        })
+    }
+
+    /// Every NIC's counters, taken at one moment.
+    async fn reports(&self, state: &State) -> Result<Vec<(NicName, PortReport)>, RequestError> {
+        let ports: Vec<_> = state.desired.ports.iter().map(|(name, port)| (name.clone(), *port)).collect();
+        let reports = self.plane.call(move |plane| {
+            let all = ports.into_iter();
+            all.filter_map(|(name, port)| Some((name, plane.report(port)?))).collect::<Vec<_>>()
+        });
+        Ok(reports.await?)
+    }
+}
+
+fn summary(state: &State, name: &NicName, report: Option<&PortReport>) -> NicSummary {
+    let topology = &state.desired.topology;
+    let nic = topology.nic(name);
+    let kind = topology.guests.get(name.guest()).map(|guest| guest.kind.to_string());
+    NicSummary {
+        name: name.to_string(),
+        kind: kind.unwrap_or_default(),
+        subnet: nic.map(|nic| format!("{}/{}", nic.vnet, nic.subnet)).unwrap_or_default(),
+        addresses: nic
+            .map(|nic| nic.addresses.iter().map(|one| one.address).collect())
+            .unwrap_or_default(),
+        mac: nic.map(|nic| nic.mac.to_string()).unwrap_or_default(),
+        device: state.observed.get(name).and_then(|observed| observed.device.clone()),
+        vf: state.vf(name),
+        flows: report.map_or(0, |report| report.flows),
+    }
+}
+
+fn stats(name: &NicName, report: &PortReport) -> NicStats {
+    let (engine, switch) = (&report.engine, &report.switch);
+    NicStats {
+        name: name.to_string(),
+        accelerated: PathStats {
+            from_guest_packets: engine.from_guest_packets,
+            from_guest_bytes: engine.from_guest_bytes,
+            to_guest_packets: engine.to_guest_packets,
+            to_guest_bytes: engine.to_guest_bytes,
+        },
+        synthetic: PathStats {
+            from_guest_packets: switch.from_guest_packets,
+            from_guest_bytes: switch.from_guest_bytes,
+            to_guest_packets: switch.to_guest_packets,
+            to_guest_bytes: switch.to_guest_bytes,
+        },
+        exceptions: engine.exceptions,
+        first_packets: switch.first_packets,
+        resimulations: switch.resimulations,
+        stale_forwarded: switch.stale_forwarded + engine.stale_forwarded,
+        answered: switch.answered,
+        drops: drop_rows(name, report).collect(),
+    }
+}
+
+fn drop_rows(name: &NicName, report: &PortReport) -> impl Iterator<Item = DropRow> {
+    let name = name.to_string();
+    let rows: Vec<DropRow> = report
+        .drops
+        .iter()
+        .map(|(reason, packets, bytes)| DropRow {
+            nic: name.clone(),
+            reason: reason.name().to_owned(),
+            packets,
+            bytes,
+        })
+        .collect();
+    rows.into_iter()
+}
+
+/// The resident memory of this process (proc(5), `/proc/self/statm`: pages, the second field).
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}

@@ -1,0 +1,156 @@
+//! From a topology to what the switch decides by.
+
+mod generations;
+mod rule_sets;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
+use std::sync::Arc;
+
+use flow::{Encap, PortId};
+use policy::input::{
+    MappingInput, MappingTarget, NextHop, NicInput, PolicyInput, RouteInput, RouteSource,
+    RouteTableInput, VnetId,
+};
+use wire::Vni;
+
+use self::rule_sets::RuleSets;
+use crate::effective::{Hop, Origin, own_addresses, routes_of};
+use crate::topology::{Nic, NicName, Topology};
+
+pub use self::generations::{Generations, NicGenerations, advance};
+
+/// The policy of the NICs that have a port. A NIC without one is nowhere: nothing can be sent to
+/// it. Equal rule sets and route tables are shared.
+pub fn compile(
+    topology: &Topology,
+    ports: &BTreeMap<NicName, PortId>,
+    generations: &Generations,
+) -> PolicyInput {
+    let ids: HashMap<&str, VnetId> =
+        topology.vnets.keys().map(String::as_str).zip((0..).map(VnetId)).collect();
+    let mut rule_sets = RuleSets::of(topology);
+    let mut tables = RouteTables {
+        topology,
+        ids: &ids,
+        made: HashMap::new(),
+        kept: HashSet::new(),
+    };
+    let mut input = PolicyInput { generation: generations.policy, ..PolicyInput::default() };
+    for (name, _, nic) in topology.nics() {
+        let Some(port) = ports.get(&name) else { continue };
+        let Some(vnet) = ids.get(nic.vnet.as_str()) else { continue };
+        let Some(network) = topology.vnets.get(&nic.vnet) else { continue };
+        let stamps = generations.of(&name);
+        let (outbound, inbound) = rule_sets.of_nic(nic);
+        input.nics.push(NicInput {
+            port: *port,
+            name: name.to_string(),
+            addresses: own_addresses(nic),
+            mac: nic.mac.0,
+            vnet: *vnet,
+            ip_forwarding: nic.ip_forwarding,
+            decrement_ttl: network.router_hop,
+            mtu: nic.mtu,
+            path_generation: stamps.path,
+            reevaluate_generation: stamps.reevaluate,
+            outbound,
+            inbound,
+            routes: tables.of_nic(nic),
+        });
+        input.mappings.extend(nic.addresses.iter().map(|own| MappingInput {
+            vnet: *vnet,
+            address: own.address,
+            target: MappingTarget::Port(*port),
+        }));
+    }
+    input.mappings.extend(remote(topology, &ids));
+    input
+}
+
+/// Addresses on other hosts.
+fn remote<'t>(
+    topology: &'t Topology,
+    ids: &'t HashMap<&str, VnetId>,
+) -> impl Iterator<Item = MappingInput> + 't {
+    topology.mappings.iter().filter_map(move |mapping| {
+        let uplink = topology.uplink.as_ref()?;
+        let encap = Encap {
+            outer_src: uplink.provider_address,
+            outer_dst: mapping.provider,
+            vni: Vni::new(topology.vnets.get(&mapping.vnet)?.vni)?,
+            dst_port: uplink.vxlan_port,
+        };
+        Some(MappingInput {
+            vnet: *ids.get(mapping.vnet.as_str())?,
+            address: mapping.address,
+            target: MappingTarget::Remote { mac: mapping.mac.0, encap },
+        })
+    })
+}
+
+/// Route tables, one for each subnet with NICs.
+struct RouteTables<'t> {
+    topology: &'t Topology,
+    ids: &'t HashMap<&'t str, VnetId>,
+    made: HashMap<(&'t str, &'t str), Arc<RouteTableInput>>,
+    kept: HashSet<Arc<RouteTableInput>>,
+}
+
+impl<'t> RouteTables<'t> {
+    fn of_nic(&mut self, nic: &'t Nic) -> Arc<RouteTableInput> {
+        let key = (nic.vnet.as_str(), nic.subnet.as_str());
+        if let Some(made) = self.made.get(&key) {
+            return Arc::clone(made);
+        }
+        // Two subnets of a network with one table have the same routes.
+        let table = self.make(nic);
+        let table = keep(&mut self.kept, table);
+        self.made.insert(key, Arc::clone(&table));
+        table
+    }
+
+    fn make(&self, nic: &Nic) -> RouteTableInput {
+        let subnet = self.topology.subnet_of(nic).map(|(_, subnet)| subnet);
+        let table = subnet.and_then(|subnet| subnet.route_table.clone());
+        let name = table.unwrap_or_else(|| format!("{}/{}", nic.vnet, nic.subnet));
+        let mut routes = Vec::new();
+        for route in routes_of(self.topology, &nic.vnet, &nic.subnet).unwrap_or_default() {
+            let Some(next_hop) = self.next_hop(&route.hop, nic) else { continue };
+            let source = match route.origin {
+                Origin::User => RouteSource::User,
+                Origin::Gateway => RouteSource::Bgp,
+                Origin::System => RouteSource::System,
+            };
+            let name = &route.name;
+            let input = |prefix| RouteInput { name: name.clone(), prefix, source, next_hop };
+            routes.extend(route.active.into_iter().map(input));
+        }
+        RouteTableInput { name, routes }
+    }
+
+    fn next_hop(&self, hop: &Hop, nic: &Nic) -> Option<NextHop> {
+        Some(match hop {
+            Hop::Local => NextHop::Vnet(*self.ids.get(nic.vnet.as_str())?),
+            Hop::Peer(name) => NextHop::Vnet(*self.ids.get(name.as_str())?),
+            Hop::Appliance(address) => NextHop::Appliance(*address),
+            // A service is reached the way the Internet is; only the route is more specific.
+            Hop::Internet | Hop::ServiceEndpoint => NextHop::Internet,
+            Hop::Gateway => NextHop::Gateway,
+            Hop::None => NextHop::None,
+        })
+    }
+}
+
+/// The value, shared with an equal one that is already kept.
+fn keep<T: Eq + Hash>(kept: &mut HashSet<Arc<T>>, value: T) -> Arc<T> {
+    if let Some(same) = kept.get(&value) {
+        return Arc::clone(same);
+    }
+    let value = Arc::new(value);
+    kept.insert(Arc::clone(&value));
+    value
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! Which flows must follow a change.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use wire::MacAddr;
+
+use crate::effective::routes_of;
+use crate::topology::{Nic, NicName, Topology};
+
+/// How far the policy is, and since when each NIC's paths are as they are. The agent keeps it with
+/// the topology.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Generations {
+    /// The generation of the whole policy: one more with every change.
+    pub policy: u32,
+    /// Those of the NICs; one that is absent changed in this generation.
+    pub nics: BTreeMap<NicName, NicGenerations>,
+}
+
+/// The generations of one NIC, both numbers of policy generations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NicGenerations {
+    /// When last something changed that established flows must follow.
+    pub path: u32,
+    /// When re-evaluation of established connections was last asked for; zero when never.
+    pub reevaluate: u32,
+}
+
+impl Generations {
+    pub(super) fn of(&self, nic: &NicName) -> NicGenerations {
+        let new = NicGenerations { path: self.policy, reevaluate: 0 };
+        self.nics.get(nic).copied().unwrap_or(new)
+    }
+}
+
+/// Goes on from the topology `old` to `new`. The policy generation advances always, a NIC's path
+/// generation when its own settings, its routes or the NICs it can reach changed, and never for a
+/// change of rules. `reevaluate` asks that established connections be judged by the new rules, and
+/// so advances both generations of all NICs.
+pub fn advance(
+    generations: &mut Generations,
+    old: Option<&Topology>,
+    new: &Topology,
+    reevaluate: bool,
+) {
+    generations.policy = generations.policy.saturating_add(1);
+    let now = generations.policy;
+    let previous = std::mem::take(&mut generations.nics);
+    let mut paths = old.map(|old| Paths { old, new, moved: moved(old, new), routes: HashMap::new() });
+    for (name, _, nic) in new.nics() {
+        let same = paths.as_mut().is_some_and(|paths| paths.same(&name, nic));
+        let kept = previous.get(&name).copied();
+        let mut stamps = kept.unwrap_or(NicGenerations { path: now, reevaluate: 0 });
+        if !same || reevaluate {
+            stamps.path = now;
+        }
+        if reevaluate {
+            stamps.reevaluate = now;
+        }
+        generations.nics.insert(name, stamps);
+    }
+}
+
+/// Two topologies, compared by names.
+struct Paths<'t> {
+    old: &'t Topology,
+    new: &'t Topology,
+    /// Networks in which an address is somewhere else than before.
+    moved: HashSet<&'t str>,
+    /// For a subnet: whether its routes are the same.
+    routes: HashMap<(&'t str, &'t str), bool>,
+}
+
+impl<'t> Paths<'t> {
+    /// Whether this NIC's packets go where they went.
+    fn same(&mut self, name: &NicName, nic: &'t Nic) -> bool {
+        let Some(before) = self.old.nic(name) else { return false };
+        same_but_for_groups(before, nic) && self.same_reach(nic) && self.same_routes(nic)
+    }
+
+    fn same_routes(&mut self, nic: &'t Nic) -> bool {
+        let (old, new) = (self.old, self.new);
+        let (vnet, subnet) = (nic.vnet.as_str(), nic.subnet.as_str());
+        let same = || routes_of(old, vnet, subnet) == routes_of(new, vnet, subnet);
+        *self.routes.entry((vnet, subnet)).or_insert_with(same)
+    }
+
+    fn same_reach(&self, nic: &Nic) -> bool {
+        let reach = |topology: &'t Topology| -> Vec<(&'t str, u32, bool)> {
+            let Some((name, own)) = topology.vnets.get_key_value(&nic.vnet) else {
+                return Vec::new();
+            };
+            let peers = topology.connected(own).map(|(name, _, peer)| (name, peer.vni, false));
+            std::iter::once((name.as_str(), own.vni, own.router_hop)).chain(peers).collect()
+        };
+        let now = reach(self.new);
+        now == reach(self.old) && now.iter().all(|(name, ..)| !self.moved.contains(name))
+    }
+}
+
+/// Memberships and groups are rules, which established flows do not follow.
+fn same_but_for_groups(a: &Nic, b: &Nic) -> bool {
+    let settings = |nic: &Nic| Nic { nsg: None, asgs: Vec::new(), ..nic.clone() };
+    settings(a) == settings(b)
+}
+
+/// Where an address is, as far as senders care.
+#[derive(PartialEq, Eq)]
+enum Station {
+    /// On this host: who, with what Ethernet address, MTU, and whether it forwards.
+    Here(NicName, MacAddr, u16, bool),
+    /// On another: whose, there, and how to get there.
+    There(MacAddr, IpAddr, Option<(IpAddr, u16)>),
+}
+
+/// The networks in which an address came, went, or is somewhere else.
+fn moved<'t>(old: &'t Topology, new: &'t Topology) -> HashSet<&'t str> {
+    let (before, after) = (stations(old), stations(new));
+    let differ = |a: &HashMap<(&'t str, IpAddr), Station>,
+                  b: &HashMap<(&'t str, IpAddr), Station>| {
+        let other = a.iter().filter(|(key, station)| b.get(key) != Some(station));
+        other.map(|((vnet, _), _)| *vnet).collect::<Vec<_>>()
+    };
+    differ(&before, &after).into_iter().chain(differ(&after, &before)).collect()
+}
+
+fn stations(topology: &Topology) -> HashMap<(&str, IpAddr), Station> {
+    let uplink = topology.uplink.as_ref().map(|uplink| (uplink.provider_address, uplink.vxlan_port));
+    let there = topology.mappings.iter().map(|mapping| {
+        let station = Station::There(mapping.mac, mapping.provider, uplink);
+        ((mapping.vnet.as_str(), mapping.address), station)
+    });
+    let here = topology.nics().flat_map(|(name, _, nic)| {
+        let station = move |address| {
+            let station = Station::Here(name.clone(), nic.mac, nic.mtu, nic.ip_forwarding);
+            ((nic.vnet.as_str(), address), station)
+        };
+        nic.addresses.iter().map(|own| own.address).map(station)
+    });
+    there.chain(here).collect()
+}

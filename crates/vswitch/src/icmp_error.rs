@@ -1,0 +1,40 @@
+//! ICMP errors belong to the flow whose packet they are about (RFC 792; RFC 4443), and to no other:
+//! one is let through exactly where an answer of that flow would be.
+
+use flow::{DropReason, FlowKey, FlowTable, PortId, Transposition};
+use wire::dissect::InnerL4;
+use wire::{IpPacket, L4};
+
+/// The way an error sent from `port` may take: that of the answers to the packet it is about.
+pub(crate) fn path(
+    flows: &FlowTable,
+    port: PortId,
+    ip: &IpPacket,
+) -> Result<Transposition, DropReason> {
+    let L4::IcmpError { inner } = ip.l4 else { return Err(DropReason::Malformed) };
+    let inner = inner.ok_or(DropReason::IcmpErrorNoFlow)?;
+    // The error goes to whoever sent the packet it is about.
+    if inner.src != ip.dst || inner.src.is_ipv4() != inner.dst.is_ipv4() {
+        return Err(DropReason::IcmpErrorNoFlow);
+    }
+    let (source_port, destination_port) = match inner.l4 {
+        InnerL4::Ports { sport, dport } => (sport, dport),
+        InnerL4::Echo { request, ident } => (ident, echo_type(inner.src.is_ipv4(), request)),
+        InnerL4::Other => (0, 0),
+    };
+    let about =
+        FlowKey::new(port, inner.src, inner.dst, inner.proto, source_port, destination_port);
+    let entry = flows.lookup(&about.reversed_at(port)).and_then(|id| flows.get(id));
+    entry.map(|entry| entry.transposition()).ok_or(DropReason::IcmpErrorNoFlow)
+}
+
+/// Type and code of an echo message, as a key keeps them (RFC 792; RFC 4443, 4.1 and 4.2).
+fn echo_type(v4: bool, request: bool) -> u16 {
+    let kind: u16 = match (v4, request) {
+        (true, true) => 8,
+        (true, false) => 0,
+        (false, true) => 128,
+        (false, false) => 129,
+    };
+    kind << 8
+}

@@ -1,0 +1,588 @@
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use flow::{
+    Counters, DropReason, Encap, FlowEntry, FlowId, FlowKey, FlowPair, FlowTable, Half, PortId,
+    PortMode, Removed, Tick, Timeouts, Transposition, Verdict, apply,
+};
+use policy::{NicPolicy, Snapshot};
+use wire::icmp_reply::{IcmpError, Responder, icmp_error as compose_error};
+use wire::{Dissection, IpPacket, Kind, L4, MacAddr, dissect};
+
+use crate::admission::admit_addresses;
+use crate::fragments::{FragmentKey, FragmentTable};
+use crate::icmp_error;
+use crate::judge::{Decision, Judge, Rules};
+use crate::limiter::Limiter;
+use crate::neighbour;
+use crate::packet::Packet;
+use crate::port::{Port, PortCounters, PortView};
+
+/// Room for the largest answer the switch makes: an ICMPv6 error of 1,280 bytes (RFC 4443, 2.4).
+const REPLY_MAX: usize = 14 + 1_280;
+
+/// What the switch may hold and do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Flow directions in all.
+    pub flows_max: NonZeroU32,
+    /// Flow directions keyed at one port.
+    pub flows_per_port_max: NonZeroU32,
+    /// Remembered fragmented packets in all.
+    pub fragments_max: NonZeroU32,
+    /// Remembered fragmented packets of one port.
+    pub fragments_per_port_max: NonZeroU32,
+    /// First packets a second, per port.
+    pub first_packets_per_second: u32,
+    /// Re-simulated flows a second, per port.
+    pub resimulations_per_second: u32,
+}
+
+/// A super-segment: the frame stands for several packets, which the receiver's side will cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gso {
+    /// The payload bytes of each packet.
+    pub size: u16,
+}
+
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Rewritten in place; it is to be sent to this port's guest.
+    Deliver(PortId),
+    /// Rewritten in place; it is to be encapsulated and sent off the host.
+    Uplink(Encap),
+    /// It was for the switch itself, which has an answer ([`Switch::reply`]) for its sender.
+    Answered,
+    /// It ended here. An ICMP error for the sender may be in [`Switch::reply`].
+    Dropped(DropReason),
+}
+
+/// What flow engines have to be told, in this order: take out, put in. The same key may be in both.
+#[derive(Debug, Default)]
+pub struct EngineWork {
+    /// Entries that are no more, or are about to be put in anew.
+    pub remove: Vec<FlowKey>,
+    /// Those of them that were remembered drops, with their reasons: what an engine counted for
+    /// them is the drops' ([`Switch::count_engine_drops`]).
+    pub removed_drops: Vec<(FlowKey, DropReason)>,
+    /// Pairs to put in.
+    pub install: Vec<FlowPair>,
+}
+
+/// The switch of one host.
+pub struct Switch {
+    pub(crate) policy: Arc<Snapshot>,
+    pub(crate) ports: Vec<Option<Port>>,
+    pub(crate) flows: FlowTable,
+    pub(crate) fragments: FragmentTable,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) work: EngineWork,
+    pub(crate) removed: Vec<Removed>,
+    limits: Limits,
+    reply: [u8; REPLY_MAX],
+    reply_len: usize,
+}
+
+impl Switch {
+    /// A switch without ports. `seed` makes its tables unpredictable to guests; tests fix it.
+    pub fn new(limits: Limits, timeouts: Timeouts, policy: Arc<Snapshot>, seed: u64) -> Switch {
+        let flow_limits = flow::Limits {
+            flows_max: limits.flows_max,
+            flows_per_port_max: limits.flows_per_port_max,
+            ports_max: PortId::MAX.0,
+        };
+        let fragments = FragmentTable::with_limits(
+            limits.fragments_max,
+            limits.fragments_per_port_max,
+            seed,
+        );
+        Switch {
+            policy,
+            ports: Vec::new(),
+            flows: FlowTable::with_limits(flow_limits, seed),
+            fragments,
+            timeouts,
+            work: EngineWork::default(),
+            removed: Vec::new(),
+            limits,
+            reply: [0; REPLY_MAX],
+            reply_len: 0,
+        }
+    }
+
+    /// Makes a policy the current one. Established flows follow it on their next packet.
+    pub fn publish(&mut self, policy: Arc<Snapshot>) {
+        self.policy = policy;
+    }
+
+    /// Changes how long idle flows are kept; those that are there follow at once.
+    pub fn set_timeouts(&mut self, timeouts: Timeouts) {
+        self.timeouts = timeouts;
+    }
+
+    /// The current policy.
+    pub fn policy(&self) -> &Arc<Snapshot> {
+        &self.policy
+    }
+
+    /// Adds a port, or attaches a device to it again; its counters and flows stay.
+    pub fn add_port(&mut self, port: PortId, mode: PortMode) {
+        let slot = usize::from(port.0);
+        if self.ports.len() <= slot {
+            self.ports.resize_with(slot + 1, || None);
+        }
+        let limits = &self.limits;
+        let entry = self.ports[slot].get_or_insert_with(|| Port {
+            mode,
+            up: true,
+            counters: PortCounters::default(),
+            first_packets: Limiter::per_second(limits.first_packets_per_second),
+            resimulations: Limiter::per_second(limits.resimulations_per_second),
+        });
+        entry.mode = mode;
+        entry.up = true;
+    }
+
+    /// Takes a port's device away: what is sent to it is dropped as [`DropReason::PortDown`].
+    pub fn set_down(&mut self, port: PortId) {
+        if let Some(port) = self.port_mut(port) {
+            port.up = false;
+        }
+    }
+
+    /// Removes a port with all its flows.
+    pub fn remove_port(&mut self, port: PortId) {
+        self.flows.remove_port(port, &mut self.removed);
+        self.collect_removed();
+        self.fragments.forget_port(port);
+        if let Some(slot) = self.ports.get_mut(usize::from(port.0)) {
+            *slot = None;
+        }
+    }
+
+    /// Notes who executes the port's flows.
+    pub fn set_mode(&mut self, port: PortId, mode: PortMode) {
+        if let Some(port) = self.port_mut(port) {
+            port.mode = mode;
+        }
+    }
+
+    /// A port as it stands.
+    pub fn port(&self, port: PortId) -> Option<PortView<'_>> {
+        let entry = self.ports.get(usize::from(port.0))?.as_ref()?;
+        Some(PortView {
+            mode: entry.mode,
+            up: entry.up,
+            counters: &entry.counters,
+            flows: self.flows.port_len(port),
+        })
+    }
+
+    /// The flow table, to be looked at.
+    pub fn flows(&self) -> &FlowTable {
+        &self.flows
+    }
+
+    /// The flow table, for what engines report of it.
+    pub fn flows_mut(&mut self) -> &mut FlowTable {
+        &mut self.flows
+    }
+
+    /// What engines have to be told since the last call.
+    pub fn take_work(&mut self, into: &mut EngineWork) {
+        into.remove.clear();
+        into.removed_drops.clear();
+        into.install.clear();
+        // Some may have gone, or have been decided anew, before any engine was told of them.
+        let flows = &self.flows;
+        self.work.install.retain(|pair| is_current(flows, pair));
+        std::mem::swap(into, &mut self.work);
+    }
+
+    /// The frame that answers the last processed one, to be sent back to its sender.
+    pub fn reply(&self) -> Option<&[u8]> {
+        (self.reply_len > 0).then(|| &self.reply[..self.reply_len])
+    }
+
+    /// What happens to a frame that the guest behind `port` sent. It is rewritten in place.
+    ///
+    /// Three tiers, as fast as they are rare:
+    /// 1. hit, stamp current: the transposition is applied. One lookup, one store of counters.
+    /// 2. hit, stale: the flow is looked at anew along its path; rules keep out of it unless
+    ///    re-evaluation was asked for. At a bounded rate; beyond it the old path serves on.
+    /// 3. miss, or a segment that opens a connection: the policy is walked, and both directions
+    ///    are remembered.
+    ///
+    /// ARP, neighbour discovery, fragments and ICMP errors have their own ways, all here.
+    /// Tier 1 and 2 allocate nothing; no tier locks or logs.
+    pub fn process(
+        &mut self,
+        port: PortId,
+        frame: &mut [u8],
+        gso: Option<Gso>,
+        now: Tick,
+    ) -> Outcome {
+        self.reply_len = 0;
+        let policy = Arc::clone(&self.policy);
+        let Some(entry) = self.port_mut(port) else {
+            return Outcome::Dropped(DropReason::PortDown);
+        };
+        entry.counters.from_guest_packets += 1;
+        entry.counters.from_guest_bytes += frame.len() as u64;
+        let outcome = match (policy.nic(port), dissect(frame)) {
+            (None, _) => Err(DropReason::PortDown),
+            (Some(_), Err(_)) => Err(DropReason::Malformed),
+            (Some(nic), Ok(dissection)) => {
+                self.dispatch(&policy, nic, &dissection, frame, gso, now)
+            }
+        };
+        self.account(port, frame.len(), outcome)
+    }
+
+    /// By what the frame is.
+    fn dispatch(
+        &mut self,
+        policy: &Snapshot,
+        nic: &NicPolicy,
+        dissection: &Dissection,
+        frame: &mut [u8],
+        gso: Option<Gso>,
+        now: Tick,
+    ) -> Result<Outcome, DropReason> {
+        if dissection.src != MacAddr(nic.mac) {
+            return Err(DropReason::SpoofedMac);
+        }
+        match dissection.kind {
+            Kind::Arp => {
+                self.reply_len = neighbour::answer_arp(nic, frame, &mut self.reply)?;
+                Ok(Outcome::Answered)
+            }
+            Kind::Other { .. } if dissection.dst.is_broadcast() => Err(DropReason::Broadcast),
+            Kind::Other { .. } => Err(DropReason::UnsupportedEthertype),
+            Kind::Ip(ip) => {
+                if let L4::NeighbourSolicit { target } = ip.l4 {
+                    self.reply_len =
+                        neighbour::answer_solicitation(nic, &ip, target, frame, &mut self.reply)?;
+                    return Ok(Outcome::Answered);
+                }
+                if dissection.dst.is_broadcast() {
+                    return Err(DropReason::Broadcast);
+                }
+                if dissection.dst.is_multicast() {
+                    return Err(DropReason::Multicast);
+                }
+                if dissection.dst != neighbour::ROUTER_MAC {
+                    return Err(DropReason::UnknownDestinationMac);
+                }
+                self.forward(policy, nic, &ip, frame, gso, now)
+            }
+        }
+    }
+
+    /// A unicast IP packet.
+    fn forward(
+        &mut self,
+        policy: &Snapshot,
+        nic: &NicPolicy,
+        ip: &IpPacket,
+        frame: &mut [u8],
+        gso: Option<Gso>,
+        now: Tick,
+    ) -> Result<Outcome, DropReason> {
+        let packet = Packet::new(nic.port, ip, frame, gso);
+        if let L4::IcmpError { .. } = ip.l4 {
+            admit_addresses(nic, ip.src, ip.dst)?;
+            self.admit_first_packet(nic.port, now)?;
+            let transposition = icmp_error::path(&self.flows, nic.port, ip)?;
+            return self.send(&transposition, &packet, frame);
+        }
+        let packet = if packet.later_fragment { self.reassociate(packet, ip, now)? } else { packet };
+        let id = match self.flows.lookup(&packet.key) {
+            Some(id) => self.hit(policy, nic, id, &packet, now)?,
+            None => None,
+        };
+        let id = match id {
+            Some(id) => id,
+            None => self.miss(policy, nic, &packet, now)?,
+        };
+        self.remember_fragment(&packet, ip, now)?;
+        let entry = self.flows.get(id).ok_or(DropReason::FlowTableFull)?;
+        let transposition = entry.transposition();
+        if let Verdict::Drop(reason) = transposition.verdict {
+            self.flows.record(id, frame.len() as u64, packet.tcp_flags, now);
+            return Err(reason);
+        }
+        let bytes = frame.len() as u64;
+        let outcome = self.send(&transposition, &packet, frame)?;
+        self.flows.record(id, bytes, packet.tcp_flags, now);
+        Ok(outcome)
+    }
+
+    /// Tiers 1 and 2. None means that the packet is to be judged as a first one.
+    fn hit(
+        &mut self,
+        policy: &Snapshot,
+        nic: &NicPolicy,
+        id: FlowId,
+        packet: &Packet,
+        now: Tick,
+    ) -> Result<Option<FlowId>, DropReason> {
+        let Some(entry) = self.flows.get(id) else { return Ok(None) };
+        let drops = entry.transposition().drop_reason().is_some();
+        let remembered_drop = is_remembered_drop(&entry);
+        let stamp = entry.stamp();
+        let slot_version = policy.slot_version(policy::MappingSlot(stamp.mapping_slot));
+        let moved = stamp.mapping_version != slot_version;
+        let stale = moved
+            || if drops {
+                stamp.policy != policy.generation()
+            } else {
+                stamp.path != nic.path_generation
+            };
+        if !stale && (remembered_drop || !packet.opens()) {
+            return Ok(Some(id));
+        }
+        if remembered_drop || packet.opens() {
+            return Ok(None);
+        }
+        // The NIC may have lost the address, or the right to forward for others.
+        admit_addresses(nic, packet.key.src(), packet.key.dst())?;
+        let Some(port) = self.port_mut(nic.port) else { return Err(DropReason::PortDown) };
+        if !port.resimulations.admit(now) {
+            port.counters.stale_forwarded += 1;
+            return Ok(Some(id));
+        }
+        port.counters.resimulations += 1;
+        self.resimulate(policy, id, now)
+    }
+
+    /// Tier 3.
+    fn miss(
+        &mut self,
+        policy: &Snapshot,
+        nic: &NicPolicy,
+        packet: &Packet,
+        now: Tick,
+    ) -> Result<FlowId, DropReason> {
+        let key = &packet.key;
+        admit_addresses(nic, key.src(), key.dst())?;
+        self.admit_first_packet(nic.port, now)?;
+        let opens = packet.opens() || !packet.is_tcp();
+        let judge = Judge { policy, flows: &self.flows };
+        let decision = judge.decide(nic, key, opens, Rules::Apply, &mut ());
+        if let Some(reason) = decision.forward.transposition.drop_reason() {
+            let known = self.flows.lookup(key).and_then(|id| self.flows.get(id));
+            // The tuple's connection must not suffer.
+            if known.is_some_and(|entry| !is_remembered_drop(&entry)) || !decision.memorable {
+                return Err(reason);
+            }
+        }
+        self.remember(key, &decision, now)
+    }
+
+    /// Puts a decision into the table, and hands it to engines.
+    pub(crate) fn remember(
+        &mut self,
+        key: &FlowKey,
+        decision: &Decision,
+        now: Tick,
+    ) -> Result<FlowId, DropReason> {
+        let pair = pair(key, decision);
+        let inserted = self.flows.insert(&pair, now, &mut self.removed);
+        self.collect_removed();
+        match inserted {
+            Ok(id) => {
+                self.forget_refused_answers(&pair);
+                self.work.install.push(pair);
+                Ok(id)
+            }
+            // A drop that cannot be remembered is a drop all the same.
+            Err(error) => {
+                Err(decision.forward.transposition.drop_reason().unwrap_or(error.into()))
+            }
+        }
+    }
+
+    fn admit_first_packet(&mut self, port: PortId, now: Tick) -> Result<(), DropReason> {
+        let port = self.port_mut(port).ok_or(DropReason::PortDown)?;
+        if !port.first_packets.admit(now) {
+            return Err(DropReason::ExceptionRateLimited);
+        }
+        port.counters.first_packets += 1;
+        Ok(())
+    }
+
+    /// Gives a later fragment the ports of the first.
+    fn reassociate(&self, packet: Packet, ip: &IpPacket, now: Tick) -> Result<Packet, DropReason> {
+        let key = fragment_key(&packet, ip).ok_or(DropReason::Malformed)?;
+        let (source, destination) =
+            self.fragments.ports(&key, now).ok_or(DropReason::FragmentWithoutFirst)?;
+        Ok(packet.with_ports(source, destination))
+    }
+
+    fn remember_fragment(
+        &mut self,
+        packet: &Packet,
+        ip: &IpPacket,
+        now: Tick,
+    ) -> Result<(), DropReason> {
+        let Some(key) = fragment_key(packet, ip) else { return Ok(()) };
+        if packet.later_fragment {
+            return Ok(());
+        }
+        let ports = (packet.key.source_port(), packet.key.destination_port());
+        self.fragments
+            .remember(key, ports, now, self.timeouts.fragment)
+            .map_err(|_| DropReason::FragmentTableFull)
+    }
+
+    /// Applies a transposition, or finds out that the packet cannot take that way.
+    fn send(
+        &mut self,
+        transposition: &Transposition,
+        packet: &Packet,
+        frame: &mut [u8],
+    ) -> Result<Outcome, DropReason> {
+        let outcome = match transposition.verdict {
+            Verdict::Drop(reason) => return Err(reason),
+            Verdict::Deliver(port) if !self.is_up(port) => return Err(DropReason::PortDown),
+            Verdict::Deliver(port) => Outcome::Deliver(port),
+            Verdict::Uplink => {
+                Outcome::Uplink(transposition.encap.ok_or(DropReason::UplinkUnavailable)?)
+            }
+        };
+        if packet.largest_packet > usize::from(transposition.mtu) {
+            let mtu = u32::from(transposition.mtu);
+            self.complain(frame, packet, IcmpError::PacketTooBig { mtu });
+            return Err(DropReason::TooBig);
+        }
+        if transposition.decrement_ttl && packet.ttl <= 1 {
+            self.complain(frame, packet, IcmpError::HopLimitExceeded);
+            return Err(DropReason::TtlExpired);
+        }
+        apply(transposition, frame, packet.l3_offset, packet.key.family())?;
+        Ok(outcome)
+    }
+
+    /// Tells the sender why, where an ICMP error is due at all (RFC 1122, 3.2.2).
+    fn complain(&mut self, frame: &[u8], packet: &Packet, error: IcmpError) {
+        let responder = Responder { mac: neighbour::ROUTER_MAC, ip: packet.key.dst() };
+        self.reply_len = compose_error(frame, error, responder, &mut self.reply).unwrap_or(0);
+    }
+
+    /// Counts an outcome where it belongs.
+    fn account(
+        &mut self,
+        port: PortId,
+        bytes: usize,
+        outcome: Result<Outcome, DropReason>,
+    ) -> Outcome {
+        let bytes = bytes as u64;
+        let reply_bytes = self.reply_len as u64;
+        let outcome = outcome.unwrap_or_else(Outcome::Dropped);
+        if let Outcome::Deliver(receiver) = outcome
+            && let Some(receiver) = self.port_mut(receiver)
+        {
+            receiver.counters.to_guest_packets += 1;
+            receiver.counters.to_guest_bytes += bytes;
+        }
+        if let Some(sender) = self.port_mut(port) {
+            if let Outcome::Dropped(reason) = outcome {
+                sender.counters.drops.add(reason, 1, bytes);
+            }
+            if reply_bytes > 0 {
+                sender.counters.answered += 1;
+                sender.counters.to_guest_packets += 1;
+                sender.counters.to_guest_bytes += reply_bytes;
+            }
+        }
+        outcome
+    }
+
+    /// Counts a frame that was to be sent and could not be.
+    pub fn count_transmit_failure(&mut self, sender: PortId, bytes: usize) {
+        if let Some(port) = self.port_mut(sender) {
+            port.counters.drops.add(DropReason::TransmitFailed, 1, bytes as u64);
+        }
+    }
+
+    /// Counts a frame that had to go over an uplink this host does not have.
+    pub fn count_no_uplink(&mut self, sender: PortId, bytes: usize) {
+        if let Some(port) = self.port_mut(sender) {
+            port.counters.drops.add(DropReason::UplinkUnavailable, 1, bytes as u64);
+        }
+    }
+
+    /// Counts what an engine dropped by an entry it had.
+    pub fn count_engine_drops(&mut self, key: &FlowKey, reason: DropReason, counted: &Counters) {
+        if let Some(port) = self.port_mut(key.port()) {
+            port.counters.drops.add(reason, counted.packets, counted.bytes);
+        }
+    }
+
+    /// Entries the table let go of are no longer the engines' either.
+    pub(crate) fn collect_removed(&mut self) {
+        for removed in self.removed.drain(..) {
+            if !removed.offload.in_engine() {
+                continue;
+            }
+            let key = removed.half.key;
+            self.work.remove.push(key);
+            if let Some(reason) = removed.half.transposition.drop_reason() {
+                self.work.removed_drops.push((key, reason));
+            }
+        }
+    }
+
+    fn is_up(&self, port: PortId) -> bool {
+        let entry = self.ports.get(usize::from(port.0));
+        entry.and_then(Option::as_ref).is_some_and(|port| port.up)
+    }
+
+    pub(crate) fn port_mut(&mut self, port: PortId) -> Option<&mut Port> {
+        self.ports.get_mut(usize::from(port.0))?.as_mut()
+    }
+}
+
+/// Whether an entry is a refusal, and not a connection that has no way at present.
+pub(crate) fn is_remembered_drop(entry: &FlowEntry<'_>) -> bool {
+    entry.peer().is_none() && entry.transposition().drop_reason().is_some()
+}
+
+fn is_current(flows: &FlowTable, pair: &FlowPair) -> bool {
+    let is = |half: &Half| {
+        let entry = flows.lookup(&half.key).and_then(|id| flows.get(id));
+        entry.is_some_and(|entry| entry.half() == *half)
+    };
+    is(&pair.forward) && pair.reverse.as_ref().is_none_or(is)
+}
+
+pub(crate) fn pair(key: &FlowKey, decision: &Decision) -> FlowPair {
+    let forward = Half {
+        key: *key,
+        transposition: decision.forward.transposition,
+        stamp: decision.forward.stamp,
+        peer: decision.reverse.map(|reverse| reverse.key),
+        forward: true,
+    };
+    let reverse = decision.reverse.map(|reverse| Half {
+        key: reverse.key,
+        transposition: reverse.hop.transposition,
+        stamp: reverse.hop.stamp,
+        peer: Some(*key),
+        forward: false,
+    });
+    FlowPair { forward, reverse }
+}
+
+fn fragment_key(packet: &Packet, ip: &IpPacket) -> Option<FragmentKey> {
+    let fragment = ip.fragment?;
+    Some(FragmentKey {
+        port: packet.key.port(),
+        src: ip.src,
+        dst: ip.dst,
+        protocol: ip.proto,
+        id: fragment.id,
+    })
+}

@@ -1,0 +1,77 @@
+//! The project's own commands, run as `cargo xtask COMMAND`.
+//!
+//! `setup` installs what a machine lacks, `test` and `lint` are what continuous integration runs,
+//! `bpf` rebuilds the eBPF objects, and `bench` measures side by side with the kernel's own paths.
+//! Nothing here is part of the product; nothing here contains unsafe code.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod bpf;
+mod lint;
+mod load;
+mod process;
+mod progress;
+mod setup;
+#[cfg(test)]
+mod skip;
+mod step;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Commands of the Clearway repository.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    disable_version_flag = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install the tools that tests, the quickstart or benchmarks use
+    Setup(setup::Arguments),
+    /// Run every test and say which ones this machine could not run
+    Test(test::Arguments),
+    /// Check formatting, lints, documentation, the tree's own rules and the eBPF objects
+    Lint,
+    /// Check only the tree's own rules: sizes, layers, links, orphans
+    Tidy,
+    /// Rebuild the eBPF objects from their C sources
+    Bpf(bpf::Arguments),
+    /// Measure, side by side with the kernel's own paths
+    Bench(bench::Arguments),
+    /// Load generators that benchmarks start inside network namespaces
+    #[command(subcommand, hide = true)]
+    Load(load::Command),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Setup(arguments) => setup::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Lint => lint::run(),
+        Command::Tidy => tidy::run(),
+        Command::Bpf(arguments) => bpf::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Load(command) => load::run(&command),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// The top of the source tree this binary was built from.
+fn repository() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_path_buf()
+}

@@ -1,0 +1,170 @@
+//! The tools we use, where they come from, and which purpose needs which.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+
+use crate::process;
+
+/// A program or a set of headers from outside this repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tool {
+    Iproute2,
+    Ping,
+    Nftables,
+    Iperf3,
+    Curl,
+    Python3,
+    Busybox,
+    Tcpdump,
+    Ethtool,
+    Clang,
+    LlvmStrip,
+    LibbpfHeaders,
+    Bpftool,
+    Valgrind,
+    Nextest,
+}
+
+/// Where a tool is installed from.
+#[derive(Clone, Copy)]
+pub(super) enum Source {
+    /// Names of Debian packages; the first one the machine's lists know is taken.
+    Debian(&'static [&'static str]),
+    /// A crate on crates.io.
+    Cargo(&'static str),
+}
+
+/// A tool, and what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) tool: Tool,
+    /// What it is used for; completes "needed: ...".
+    pub(crate) why: &'static str,
+    /// Whether there is no point in going on without it.
+    pub(crate) required: bool,
+}
+
+/// What a person wants to do with the repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Purpose {
+    /// `cargo xtask test`
+    Test,
+    /// `cargo xtask quickstart`
+    Quickstart,
+    /// `cargo xtask bench`
+    Bench,
+    /// `cargo xtask bench --peers`
+    Peers,
+    /// `cargo xtask bpf`
+    Bpf,
+    /// Looking into packets, programs and memory by hand
+    Debug,
+}
+
+impl Tool {
+    /// The name under which people know it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Iproute2 => "ip",
+            Self::Ping => "ping",
+            Self::Nftables => "nft",
+            Self::Iperf3 => "iperf3",
+            Self::Curl => "curl",
+            Self::Python3 => "python3",
+            Self::Busybox => "busybox",
+            Self::Tcpdump => "tcpdump",
+            Self::Ethtool => "ethtool",
+            Self::Clang => "clang",
+            Self::LlvmStrip => "llvm-strip",
+            Self::LibbpfHeaders => "bpf_helpers.h",
+            Self::Bpftool => "bpftool",
+            Self::Valgrind => "valgrind",
+            Self::Nextest => "cargo-nextest",
+        }
+    }
+
+    /// Whether this machine has it.
+    pub(crate) fn is_present(self) -> bool {
+        match self {
+            Self::LibbpfHeaders => ["/usr/include", "/usr/local/include"]
+                .iter()
+                .any(|folder| Path::new(folder).join("bpf/bpf_helpers.h").is_file()),
+            _ => process::find(self.name()).is_some(),
+        }
+    }
+
+    pub(super) fn source(self) -> Source {
+        match self {
+            Self::Iproute2 => Source::Debian(&["iproute2"]),
+            Self::Ping => Source::Debian(&["iputils-ping"]),
+            Self::Nftables => Source::Debian(&["nftables"]),
+            Self::Iperf3 => Source::Debian(&["iperf3"]),
+            Self::Curl => Source::Debian(&["curl"]),
+            Self::Python3 => Source::Debian(&["python3"]),
+            Self::Busybox => Source::Debian(&["busybox-static", "busybox"]),
+            Self::Tcpdump => Source::Debian(&["tcpdump"]),
+            Self::Ethtool => Source::Debian(&["ethtool"]),
+            Self::Clang => Source::Debian(&["clang"]),
+            Self::LlvmStrip => Source::Debian(&["llvm"]),
+            Self::LibbpfHeaders => Source::Debian(&["libbpf-dev"]),
+            // Ubuntu ships it inside linux-tools before it got a package of its own.
+            Self::Bpftool => Source::Debian(&["bpftool", "linux-tools-common"]),
+            Self::Valgrind => Source::Debian(&["valgrind"]),
+            Self::Nextest => Source::Cargo("cargo-nextest"),
+        }
+    }
+}
+
+impl Purpose {
+    /// What this purpose uses, the indispensable first.
+    pub(crate) fn needs(self) -> Vec<Need> {
+        let required = |tool, why| Need {
+            tool,
+            why,
+            required: true,
+        };
+        let useful = |tool, why| Need {
+            tool,
+            why,
+            required: false,
+        };
+        match self {
+            Self::Test => vec![
+                required(Tool::Nextest, "runs the tests"),
+                useful(Tool::Iproute2, "tests in network namespaces"),
+                useful(Tool::Ping, "tests in network namespaces"),
+                useful(Tool::Nftables, "tests beside the kernel's own filter"),
+                useful(Tool::Ethtool, "tests of device offloads"),
+            ],
+            Self::Quickstart => vec![
+                required(Tool::Iproute2, "makes the guests' namespaces"),
+                required(Tool::Ping, "shows that guests reach each other"),
+                required(Tool::Iperf3, "shows the throughput"),
+                useful(Tool::Curl, "asks the control socket"),
+                useful(Tool::Busybox, "serves a page between guests"),
+            ],
+            Self::Bench => vec![
+                required(Tool::Iproute2, "makes the testbeds"),
+                required(Tool::Ping, "warms neighbour tables"),
+                required(Tool::Nftables, "the rules of the peer with a bridge"),
+                required(Tool::Iperf3, "measures throughput"),
+            ],
+            Self::Peers => Self::Bench.needs(),
+            Self::Bpf => vec![
+                required(Tool::Clang, "compiles the eBPF programs"),
+                required(Tool::LlvmStrip, "strips debug information off them"),
+                required(Tool::LibbpfHeaders, "declares the eBPF helpers"),
+            ],
+            Self::Debug => vec![
+                useful(Tool::Tcpdump, "shows packets"),
+                useful(Tool::Bpftool, "shows eBPF programs and maps"),
+                useful(
+                    Tool::Valgrind,
+                    "checks memory in the crates with unsafe code",
+                ),
+                useful(Tool::Python3, "reads JSON in shell pipelines"),
+            ],
+        }
+    }
+}
