@@ -1,6 +1,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use wire::Family;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A switch port: one guest NIC on this host. Zero is no port.
@@ -34,15 +35,6 @@ impl fmt::Display for PortId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "port {}", self.0)
     }
-}
-
-/// The address family of a flow's addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
 }
 
 /// The exact key of one direction of a connection: the port the frame came from and its tuple as

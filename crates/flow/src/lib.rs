@@ -23,12 +23,13 @@ mod transposition;
 pub use apply::{ApplyError, UnderlayLink, apply, encapsulate, outer_source_port};
 pub use drop_reason::{DropCounters, DropReason};
 pub use engine::{EngineCounters, FlowEngine, InstallError, PortMode, Refusal};
-pub use key::{Family, FlowKey, PortId};
+pub use key::{FlowKey, PortId};
 pub use table::{
     Counters, FlowEntry, FlowId, FlowPair, FlowTable, Half, InsertError, Limits, Offload, Removal,
     Removed, Stamp, UpdateError,
 };
-pub use tcp::{TcpFlags, TcpState};
+pub use tcp::TcpState;
 pub use tick::Tick;
 pub use timeouts::Timeouts;
+pub use wire::{Family, TcpFlags};
 pub use transposition::{Encap, Transposition, Verdict};

@@ -1,42 +1,6 @@
 use std::fmt;
 
-/// The flags of a TCP header, or of several headers together (RFC 9293, 3.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct TcpFlags(pub u8);
-
-impl TcpFlags {
-    /// No more data from the sender.
-    pub const FIN: TcpFlags = TcpFlags(0x01);
-    /// Opens a connection.
-    pub const SYN: TcpFlags = TcpFlags(0x02);
-    /// Resets the connection.
-    pub const RST: TcpFlags = TcpFlags(0x04);
-    /// The acknowledgement field counts.
-    pub const ACK: TcpFlags = TcpFlags(0x10);
-
-    /// Whether all of `flags` are set.
-    pub fn contains(self, flags: TcpFlags) -> bool {
-        self.0 & flags.0 == flags.0
-    }
-
-    /// Whether the segment opens a connection: SYN without ACK.
-    pub fn opens(self) -> bool {
-        self.contains(TcpFlags::SYN) && !self.contains(TcpFlags::ACK)
-    }
-
-    /// Whether the side that was called has said anything but a reset.
-    fn answers(self) -> bool {
-        self.contains(TcpFlags::SYN) || self.contains(TcpFlags::ACK)
-    }
-}
-
-impl std::ops::BitOr for TcpFlags {
-    type Output = TcpFlags;
-
-    fn bitor(self, rhs: TcpFlags) -> TcpFlags {
-        TcpFlags(self.0 | rhs.0)
-    }
-}
+use wire::TcpFlags;
 
 /// How far a TCP connection has come, as far as its flags tell.
 ///
@@ -74,7 +38,7 @@ impl TcpState {
             TcpState::TimeWait
         } else if both.contains(TcpFlags::FIN) {
             TcpState::Closing
-        } else if !reverse.answers() {
+        } else if !reverse.intersects(TcpFlags::SYN | TcpFlags::ACK) {
             TcpState::SynSent
         } else if !forward.contains(TcpFlags::ACK) {
             TcpState::SynReceived

@@ -52,6 +52,12 @@ impl TcpFlags {
         self.0 & other.0 != 0
     }
 
+    /// Whether the segment opens a connection: SYN without ACK.
+    #[must_use]
+    pub const fn opens(self) -> bool {
+        self.contains(Self::SYN) && !self.contains(Self::ACK)
+    }
+
     /// `self` without the bits of `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
