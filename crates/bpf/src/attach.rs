@@ -77,9 +77,9 @@ pub(crate) fn attach(
     }
 }
 
-/// Puts `program` in the place of the one an earlier agent attached, by whichever hook, and moves it
-/// to this one. False if there is none: then the device that was meant is gone, though another may
-/// have its index by now.
+/// Puts `program` in the place of the one an earlier agent attached, by whichever hook, and moves
+/// it to this one. False if there is none: then the device that was meant is gone, though another
+/// may have its index by now.
 pub(crate) fn renew(
     program: &mut SchedClassifier,
     name: &str,

@@ -80,7 +80,8 @@ impl BpfEngine {
         let mut agent = self.agent()?;
         let before = std::mem::replace(&mut agent.exception_ifindex, ifindex);
         self.maps.agent.update(&0, &agent)?;
-        if before != 0 && before != ifindex {
+        let is_port = self.devices.values().any(|device| device.ifindex == before);
+        if before != 0 && before != ifindex && !is_port {
             attach::detach(SINK, before, &self.pins.link(before))?;
         }
         Ok(())

@@ -13,8 +13,8 @@
 //!    synthetic: all its frames are exceptions until [`FlowEngine::set_mode`].
 //! 3. Pairs come and go through [`FlowEngine`]; generations and mapping versions are published with
 //!    [`BpfEngine::set_generations`] and [`BpfEngine::set_mapping_versions`].
-//!    [`BpfEngine::heartbeat`] says every now and then that the agent lives: while it does not, stale
-//!    entries go on as they are, for an agent that dies must stop no connection.
+//!    [`BpfEngine::heartbeat`] says every now and then that the agent lives: while it does not,
+//!    stale entries go on as they are, for an agent that dies must stop no connection.
 //! 4. Dropping the engine leaves everything in place and running. [`unload_everything`] ends it.
 //!
 //! # Who holds what
@@ -22,9 +22,9 @@
 //! forwards while the agent restarts, and the new agent replaces the program under the traffic.
 //!
 //! # Limits
-//! 4094 ports, [`Config::flows_max`] entries (two per connection), 65536 mapping slots, and per port
-//! a budget of exceptions and of re-simulations. No encapsulation: flows that leave the host are
-//! refused ([`flow::Refusal::Encapsulation`]) and stay with the switch.
+//! 4094 ports, [`Config::flows_max`] entries (two per connection), 65536 mapping slots, and per
+//! port a budget of exceptions and of re-simulations. No encapsulation: flows that leave the host
+//! are refused ([`flow::Refusal::Encapsulation`]) and stay with the switch.
 #![warn(missing_docs)]
 
 mod abi;

@@ -47,7 +47,11 @@ pub(crate) fn serve(
         file_name: document.file_name,
         source: document.source,
     });
-    let options = host::Options { paths, topology, hook };
+    let options = host::Options {
+        paths,
+        topology,
+        hook,
+    };
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -6,7 +6,9 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{apply, attach, capture, completion, drops, exec, explain, nic, up, validate};
+use crate::commands::{
+    apply, attach, capture, completion, drops, exec, explain, nic, up, validate, vf,
+};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -47,7 +49,13 @@ pub(crate) struct Global {
     #[arg(hide_env_values = true)]
     pub(crate) socket: Option<PathBuf>,
     /// For people, or for programs: the API's own JSON, errors included
-    #[arg(long, short, global = true, value_name = "FORMAT", default_value = "table")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "table"
+    )]
     pub(crate) output: Format,
     /// Whether to use colours; `auto`: on terminals, unless NO_COLOR is set
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
@@ -74,8 +82,10 @@ pub(crate) enum Command {
     /// Start the agent
     Up(up::UpArgs),
     /// Remove everything an instance has made, and end its agent
-    #[command(after_help = "Examples:\n  clearway down\n  clearway down --instance lab\n\n\
-        Works when the agent is dead, too.")]
+    #[command(
+        after_help = "Examples:\n  clearway down\n  clearway down --instance lab\n\n\
+        Works when the agent is dead, too."
+    )]
     Down,
     /// Show how the agent is
     #[command(after_help = "Examples:\n  clearway status\n  clearway status --output json")]
@@ -91,7 +101,7 @@ pub(crate) enum Command {
     /// Look at NICs
     Nic(nic::NicArgs),
     /// Take the accelerated path of a NIC away, or give it back
-    Vf(crate::commands::vf::VfArgs),
+    Vf(vf::VfArgs),
     /// Say what would happen to a packet, and why
     Explain(explain::ExplainArgs),
     /// Show what was dropped, and why
@@ -125,7 +135,10 @@ impl FromStr for NicName {
         if guest.is_empty() || nic.is_some_and(|nic| nic.is_empty() || nic.contains('/')) {
             return Err("write `GUEST/NIC`, or `GUEST` if it has one NIC".to_owned());
         }
-        Ok(Self { guest: guest.to_owned(), nic: nic.map(str::to_owned) })
+        Ok(Self {
+            guest: guest.to_owned(),
+            nic: nic.map(str::to_owned),
+        })
     }
 }
 

@@ -87,7 +87,10 @@ impl Client {
                 return Err(self.failure(response).await);
             }
             let body = self.body(response).await?;
-            Ok(Answer { body, socket: self.paths.socket.clone() })
+            Ok(Answer {
+                body,
+                socket: self.paths.socket.clone(),
+            })
         });
         asked.await.map_err(|_| self.silent(limit))?
     }
@@ -96,17 +99,26 @@ impl Client {
         let stream = UnixStream::connect(&self.paths.socket)
             .await
             .map_err(|error| self.unreachable(&error))?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.broken(error))?;
         // Ends with the sender and the body; its errors are theirs too.
         tokio::spawn(connection);
-        sender.send_request(request).await.map_err(|error| self.broken(error))
+        sender
+            .send_request(request)
+            .await
+            .map_err(|error| self.broken(error))
     }
 
     async fn body(&self, response: Response<Incoming>) -> Result<Bytes> {
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+            .collect()
+            .await;
         let body = body.map_err(|error| {
-            anyhow!("the agent at {} broke off its answer: {error}", self.socket().display())
+            anyhow!(
+                "the agent at {} broke off its answer: {error}",
+                self.socket().display()
+            )
         })?;
         Ok(body.to_bytes())
     }
@@ -137,7 +149,10 @@ impl Client {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => Failure::new(
                 Exit::NoAgent,
                 "NoAgent",
-                format!("no agent answers at {socket}; start one with `{}`", self.up_command()),
+                format!(
+                    "no agent answers at {socket}; start one with `{}`",
+                    self.up_command()
+                ),
             )
             .into(),
             ErrorKind::PermissionDenied => {
@@ -151,7 +166,10 @@ impl Client {
         if self.paths.instance == host::DEFAULT_INSTANCE {
             "clearway up TOPOLOGY.yaml".to_owned()
         } else {
-            format!("clearway up TOPOLOGY.yaml --instance {}", self.paths.instance)
+            format!(
+                "clearway up TOPOLOGY.yaml --instance {}",
+                self.paths.instance
+            )
         }
     }
 
@@ -178,7 +196,10 @@ impl Answer {
     /// The answer as this program knows it.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.body).with_context(|| {
-            format!("cannot read the answer of the agent at {}", self.socket.display())
+            format!(
+                "cannot read the answer of the agent at {}",
+                self.socket.display()
+            )
         })
     }
 

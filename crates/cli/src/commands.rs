@@ -15,9 +15,10 @@ pub(crate) mod validate;
 pub(crate) mod vf;
 
 use anyhow::{Context as _, Result};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::agent;
-use crate::args::{Cli, Command, Global};
+use crate::args::{Cli, Command};
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::print::Console;
@@ -25,37 +26,23 @@ use crate::print::Console;
 /// Does what the command line says.
 pub(crate) fn run(cli: Cli, console: &Console) -> Result<Exit> {
     let Cli { global, command } = cli;
+    let client = || agent::paths(&global).map(Client::new);
     match command {
         Command::Up(args) => up::run(&args, &global, console),
-        Command::Exec(args) => exec::run(&args, &client(&global)?),
+        Command::Down => wait_for(down::run(&client()?, console)),
+        Command::Status => wait_for(status::run(&client()?, console)),
+        Command::Apply(args) => wait_for(apply::run(&args, &client()?, console)),
         Command::Validate(args) => validate::run(&args, console),
+        Command::Exec(args) => exec::run(&args, &client()?),
+        Command::Attach(args) => wait_for(attach::run(&args, &client()?, console)),
+        Command::Nic(args) => wait_for(nic::run(&args, &client()?, console)),
+        Command::Vf(args) => wait_for(vf::run(&args, &client()?, console)),
+        Command::Explain(args) => wait_for(explain::run(&args, &client()?, console)),
+        Command::Drops(args) => wait_for(drops::run(&args, &client()?, console)),
+        Command::Capture(args) => wait_for(capture::run(&args, &client()?, console)),
         Command::Schema => console.json(&model::topology_schema()).map(|()| Exit::Done),
         Command::Completion(args) => completion::run(&args, console),
-        asking => wait_for(ask(asking, &client(&global)?, console)),
     }
-}
-
-async fn ask(command: Command, client: &Client, console: &Console) -> Result<Exit> {
-    match command {
-        Command::Down => down::run(client, console).await,
-        Command::Status => status::run(client, console).await,
-        Command::Apply(args) => apply::run(&args, client, console).await,
-        Command::Attach(args) => attach::run(&args, client, console).await,
-        Command::Nic(args) => nic::run(&args, client, console).await,
-        Command::Vf(args) => vf::run(&args, client, console).await,
-        Command::Explain(args) => explain::run(&args, client, console).await,
-        Command::Drops(args) => drops::run(&args, client, console).await,
-        Command::Capture(args) => capture::run(&args, client, console).await,
-        Command::Up(_)
-        | Command::Exec(_)
-        | Command::Validate(_)
-        | Command::Schema
-        | Command::Completion(_) => unreachable!("`run` does those itself"),
-    }
-}
-
-fn client(global: &Global) -> Result<Client> {
-    Ok(Client::new(agent::paths(global)?))
 }
 
 /// Runs on this thread alone: a client waits for one thing at a time.
@@ -67,12 +54,27 @@ fn wait_for<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
         .block_on(work)
 }
 
-/// Completes when the user or the system asks this program to end.
-async fn asked_to_end() -> Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot watch for SIGINT"),
-        _ = terminate.recv() => Ok(()),
+/// The wish of the user or the system that this program ends. From its making on, the signals no
+/// longer end it by themselves.
+struct EndSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl EndSignals {
+    fn watch() -> Result<Self> {
+        let watch = |kind| signal(kind).context("cannot watch for signals");
+        Ok(Self {
+            interrupt: watch(SignalKind::interrupt())?,
+            terminate: watch(SignalKind::terminate())?,
+        })
+    }
+
+    /// Completes when there is one.
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }

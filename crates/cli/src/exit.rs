@@ -43,9 +43,16 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure of our own. `code` is for programs.
     pub(crate) fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
-        let body =
-            ApiErrorBody { code: code.to_owned(), message: message.into(), details: Vec::new() };
-        Self { exit, body, file_name: None }
+        let body = ApiErrorBody {
+            code: code.to_owned(),
+            message: message.into(),
+            details: Vec::new(),
+        };
+        Self {
+            exit,
+            body,
+            file_name: None,
+        }
     }
 
     /// A command line that parses and cannot be followed.
@@ -55,7 +62,11 @@ impl Failure {
 
     /// An error the agent answered with.
     pub(crate) fn answered(status: u16, error: ApiError) -> Self {
-        Self { exit: exit_for(status, &error.error), body: error.error, file_name: None }
+        Self {
+            exit: exit_for(status, &error.error),
+            body: error.error,
+            file_name: None,
+        }
     }
 
     /// The failure in an error's chain, with what was said around it; anything else has failed.
@@ -70,9 +81,14 @@ impl Failure {
 /// Whether whoever read our output has gone away.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind).or_else(|| {
-            cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind)
-        });
+        let kind = cause
+            .downcast_ref::<io::Error>()
+            .map(io::Error::kind)
+            .or_else(|| {
+                cause
+                    .downcast_ref::<serde_json::Error>()
+                    .and_then(serde_json::Error::io_error_kind)
+            });
         kind == Some(io::ErrorKind::BrokenPipe)
     })
 }

@@ -6,7 +6,7 @@
 //! | [`commands`] | one module for each command: asks the agent, shows the answer |
 //! | [`client`] | HTTP over the agent's socket; the only place that knows it |
 //! | [`agent`] | all that is done in this process and not asked of an agent |
-//! | [`print`] | tables, JSON, colours; the only place that writes to standard output |
+//! | [`mod@print`] | tables, JSON, colours; the only place that writes to standard output |
 //! | [`exit`] | what went wrong, and the exit code it has |
 #![forbid(unsafe_code)]
 
@@ -32,7 +32,12 @@ fn main() -> ExitCode {
         Err(error) => {
             // A reader that has gone away is no failure of ours.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done }.into();
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            }
+            .into();
         }
     };
     let console = Console::new(cli.global.output, cli.global.color);

@@ -100,7 +100,11 @@ impl Console {
         answer: &Answer,
         render: impl FnOnce(&Self, &T) -> Result<()>,
     ) -> Result<()> {
-        if self.is_json() { self.json(&answer.raw()?) } else { render(self, &answer.read()?) }
+        if self.is_json() {
+            self.json(&answer.raw()?)
+        } else {
+            render(self, &answer.read()?)
+        }
     }
 
     /// A value as JSON.
@@ -138,14 +142,19 @@ impl Console {
     /// What a document's author should look at, on standard error.
     pub(crate) fn diagnostics(&self, found: &model::Diagnostics) {
         if !found.is_empty() {
-            write_stderr(&format!("{}\n", found.render(self.colour_on_stderr).trim_end()));
+            write_stderr(&format!(
+                "{}\n",
+                found.render(self.colour_on_stderr).trim_end()
+            ));
         }
     }
 
     /// Why it ended, on standard error.
     pub(crate) fn failure(&self, failure: &Failure) {
         if self.is_json() {
-            let error = ApiError { error: failure.body.clone() };
+            let error = ApiError {
+                error: failure.body.clone(),
+            };
             // Text and numbers only: this cannot fail.
             let text = serde_json::to_string_pretty(&error).unwrap_or_default();
             write_stderr(&format!("{text}\n"));
@@ -155,15 +164,29 @@ impl Console {
             let file_name = failure.file_name.as_deref().unwrap_or("topology");
             self.diagnostics(&topology::gather(file_name, failure.body.details.clone()));
         }
-        let (bad, reset) =
-            if self.colour_on_stderr { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-        write_stderr(&format!("{bad}error:{reset} {}\n", printable(&failure.body.message)));
+        let (bad, reset) = if self.colour_on_stderr {
+            ("\x1b[1;31m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
+        write_stderr(&format!(
+            "{bad}error:{reset} {}\n",
+            printable(&failure.body.message)
+        ));
     }
 }
 
 /// Without what could drive a terminal; line ends stay.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 fn write_stdout(bytes: &[u8]) -> Result<()> {

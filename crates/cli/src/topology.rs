@@ -28,7 +28,10 @@ impl Document {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         if is_stdin(path) {
             let source = text(std::io::stdin().lock(), STDIN_NAME)?;
-            return Ok(Self { file_name: STDIN_NAME.to_owned(), source });
+            return Ok(Self {
+                file_name: STDIN_NAME.to_owned(),
+                source,
+            });
         }
         let file_name = path.display().to_string();
         let file = File::open(path).with_context(|| format!("cannot open {file_name}"))?;

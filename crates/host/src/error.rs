@@ -15,6 +15,8 @@ pub(crate) enum RequestError {
     NicAmbiguous(String, String),
     #[error("no guest `{0}`; `clearway nic list` names them")]
     GuestNotFound(String),
+    #[error("this agent has no such path; is it older than its client?")]
+    UnknownPath,
     #[error("{0}")]
     Conflict(String),
     #[error("{0}")]
@@ -33,6 +35,7 @@ impl RequestError {
             RequestError::NicNotFound(_) => (StatusCode::NOT_FOUND, "NicNotFound"),
             RequestError::NicAmbiguous(..) => (StatusCode::BAD_REQUEST, "NicAmbiguous"),
             RequestError::GuestNotFound(_) => (StatusCode::NOT_FOUND, "GuestNotFound"),
+            RequestError::UnknownPath => (StatusCode::NOT_FOUND, "UnknownPath"),
             RequestError::Conflict(_) => (StatusCode::CONFLICT, "Conflict"),
             RequestError::Invalid(_) => (StatusCode::BAD_REQUEST, "InvalidRequest"),
             RequestError::Topology { .. } => {

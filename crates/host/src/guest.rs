@@ -89,14 +89,14 @@ impl HostNetwork {
             self.silence(&idle)?;
             self.netlink.set_up(&idle).await?;
         }
-        self.bring_up_host_end(&name).await
+        self.bring_up(&name, HOST_END_MTU).await
     }
 
     /// Makes a NIC real, or finds it so.
     pub(crate) async fn ensure_nic(&self, place: &Place, plan: &NicPlan) -> anyhow::Result<HostEnd> {
         let device = LinkName::new(&self.paths.port_device(plan.port))?;
         let end = match place {
-            Place::Tap => self.ensure_tap(&device).await,
+            Place::Tap => self.ensure_tap(&device, plan.mtu).await,
             Place::OurNamespace(name) => {
                 let name = NamespaceName::new(name)?;
                 let namespace = if Namespace::exists(&name) {
@@ -146,7 +146,7 @@ impl HostNetwork {
         Ok(ours.collect())
     }
 
-    async fn ensure_tap(&self, device: &LinkName) -> anyhow::Result<u32> {
+    async fn ensure_tap(&self, device: &LinkName, mtu: u16) -> anyhow::Result<u32> {
         if self.netlink.link(device).await?.is_none() {
             // Closed again at once: the device persists, and its one queue is the VMM's.
             Tap::open(&TapOptions {
@@ -157,7 +157,8 @@ impl HostNetwork {
                 owner: None,
             })?;
         }
-        self.bring_up_host_end(device).await
+        // The kernel holds what the switch sends to a TAP against this; what the VMM sends is not.
+        self.bring_up(device, u32::from(mtu)).await
     }
 
     async fn ensure_veth(
@@ -181,7 +182,7 @@ impl HostNetwork {
             self.netlink.create_veth(&near, &far).await?;
             inside = Some(name);
         }
-        let link = self.bring_up_host_end(device).await?;
+        let link = self.bring_up(device, HOST_END_MTU).await?;
         if let Some(inside) = inside {
             self.configure(namespace, &guest, &inside, plan).await?;
         }
@@ -195,10 +196,10 @@ impl HostNetwork {
         found.map(|link| Ok(LinkName::new(&link.name)?)).transpose()
     }
 
-    async fn bring_up_host_end(&self, device: &LinkName) -> anyhow::Result<u32> {
+    async fn bring_up(&self, device: &LinkName, mtu: u32) -> anyhow::Result<u32> {
         self.silence(device)?;
         let index = self.netlink.link_index(device).await?;
-        self.netlink.set_mtu(index, HOST_END_MTU).await?;
+        self.netlink.set_mtu(index, mtu).await?;
         self.netlink.set_up(index).await?;
         Ok(index)
     }

@@ -180,18 +180,28 @@ impl Agent {
         let topology = state.desired.topology.clone();
         for (name, guest, nic) in topology.nics() {
             let index = guest.nics.iter().position(|other| other.name == nic.name).unwrap_or(0);
-            match self.realize_nic(state, &name, guest, index).await {
-                Ok(()) => {}
-                Err(error) => {
-                    let problem = format!("{error:#}");
-                    tracing::warn!(nic = %name, problem, "NIC is not real");
-                    problems.push(problem.clone());
-                    if let Some(port) = state.desired.ports.get(&name).copied() {
-                        self.plane.call(move |plane| plane.disconnect(port)).await?;
-                    }
-                    state.observe(&name, None, None, Some(problem));
-                }
+            let place = self.place(state, name.guest(), guest);
+            let reason = match place {
+                Ok(Some(place)) => match self.realize_nic(state, &name, guest, index, &place).await {
+                    Ok(()) => continue,
+                    Err(error) => Err(error),
+                },
+                Ok(None) => Ok(format!(
+                    "waits for its namespace: clearway attach {} --netns PATH",
+                    name.guest()
+                )),
+                Err(error) => Err(error),
+            };
+            let reason = reason.unwrap_or_else(|error| {
+                let problem = format!("{error:#}");
+                tracing::warn!(nic = %name, problem, "NIC is not real");
+                problems.push(problem.clone());
+                problem
+            });
+            if let Some(port) = state.desired.ports.get(&name).copied() {
+                self.plane.call(move |plane| plane.disconnect(port)).await?;
             }
+            state.observe(&name, None, None, Some(reason));
         }
         self.store.put(DESIRED, &state.desired)?;
         Ok(problems)
@@ -203,16 +213,10 @@ impl Agent {
         name: &NicName,
         guest: &Guest,
         index: usize,
+        place: &Place,
     ) -> anyhow::Result<()> {
-        let Some(place) = self.place(state, name.guest(), guest)? else {
-            anyhow::bail!(
-                "guest {} waits for its namespace: clearway attach {} --netns PATH",
-                name.guest(),
-                name.guest()
-            );
-        };
         let plan = plan(state, name, guest, index)?;
-        let end = self.network.ensure_nic(&place, &plan).await?;
+        let end = self.network.ensure_nic(place, &plan).await?;
         let mode = state.wanted_mode(name);
         self.connect(&plan, end, mode).await?;
         let device = self.paths.port_device(plan.port);

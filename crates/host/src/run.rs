@@ -120,6 +120,7 @@ pub async fn serve(options: Options) -> anyhow::Result<()> {
     if removed {
         agent.network.remove_exception_device().await?;
         bpf::unload_everything(&paths.pins).context("cannot unload the engine")?;
+        remove_file(&paths.state)?;
     }
     // Someone else's socket would be another agent's, which the store's lock rules out.
     let _ = std::fs::remove_file(&paths.socket);
@@ -144,18 +145,25 @@ pub async fn teardown(paths: &Paths) -> anyhow::Result<Vec<String>> {
                 removed.push(format!("network namespace {namespace}"));
             }
         }
-        store.put(DESIRED, &Desired { generations: desired.generations, ..Desired::default() })?;
+        remove_file(&paths.state)?;
     } else {
         bpf::unload_everything(&paths.pins).context("cannot unload the engine")?;
     }
     if network.remove_exception_device().await? {
         removed.push(format!("device {}", paths.exception_device()));
     }
-    match std::fs::remove_file(&paths.socket) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context("control socket")?,
-        _ => {}
-    }
+    remove_file(&paths.socket)?;
     Ok(removed)
+}
+
+/// What is not there is removed already.
+fn remove_file(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A command that will run in a guest's namespace, seeing what `ip netns exec` would show it.

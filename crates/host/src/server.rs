@@ -50,7 +50,7 @@ pub(crate) fn router(agent: Arc<Agent>) -> Router {
 }
 
 async fn unknown() -> RequestError {
-    RequestError::Invalid("no such path; `host::api` lists them".to_owned())
+    RequestError::UnknownPath
 }
 
 async fn status(State(agent): Shared) -> Answer<Status> {

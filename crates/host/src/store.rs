@@ -3,6 +3,7 @@
 //! One file, one transaction per change (redb). Documents are JSON, so that a newer agent can read
 //! what an older one wrote.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::Context;
@@ -27,6 +28,9 @@ impl Store {
         let database = Database::create(path).with_context(|| {
             format!("cannot open the state store {} (is another agent running?)", path.display())
         })?;
+        // It says who may talk to whom, which is nobody's business but root's.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+            .with_context(|| format!("cannot protect {}", path.display()))?;
         Ok(Store { database })
     }
 

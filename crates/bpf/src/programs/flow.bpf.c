@@ -2,7 +2,8 @@
 /*
  * The flow engine in the kernel: one exact-match lookup on the host side of a guest's interface.
  *
- * Built by `cargo xtask bpf`, which runs, with -I/usr/include/$(uname -m)-linux-gnu for asm/:
+ * Built by `cargo xtask bpf`, which runs, with -idirafter /usr/include/$(uname -m)-linux-gnu
+ * where Debian keeps asm/:
  *
  * clang -O2 -g -target bpf -mcpu=v3 -Wall -Wextra -Werror -ffile-prefix-map=<dir>=. -c flow.bpf.c -o flow.bpf.o && llvm-strip -g flow.bpf.o
  *
@@ -146,13 +147,14 @@ static __always_inline int exception(struct __sk_buff *skb, struct port *port,
 
 /*
  * An edit that allows less leaves established connections alone, so an allowing entry looks at
- * the path only; a refused one must notice every edit.
+ * the path only; a refused one must notice every edit. An address that has moved, or has come to
+ * be, concerns both.
  */
 static __always_inline bool stale(const struct port *port, const struct flow_value *flow)
 {
-	if (flow->verdict != VERDICT_DELIVER)
-		return flow->policy != port->policy_generation;
-	if (flow->path != port->path_generation)
+	if (flow->verdict == VERDICT_DELIVER && flow->path != port->path_generation)
+		return true;
+	if (flow->verdict != VERDICT_DELIVER && flow->policy != port->policy_generation)
 		return true;
 
 	__u32 slot = flow->mapping_slot;
@@ -303,9 +305,6 @@ int from_guest(struct __sk_buff *skb)
 
 	if (!parse(skb, port, &packet))
 		return exception(skb, port, stats, now);
-	/* A new connection is judged anew, even on the ports of an old one. */
-	if ((packet.tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN)
-		return exception(skb, port, stats, now);
 
 	struct flow_value *flow = bpf_map_lookup_elem(&flows, &packet.key);
 
@@ -315,7 +314,15 @@ int from_guest(struct __sk_buff *skb)
 		return to_agent(skb, port, stats);
 
 	bool is_stale = stale(port, flow);
+	bool opens = (packet.tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
+	bool refused = flow->verdict != VERDICT_DELIVER && !flow->has_peer && !is_stale;
 
+	/*
+	 * A new connection is judged anew, even on the ports of an old one; but what was refused by
+	 * the policy of today is refused.
+	 */
+	if (opens && !refused)
+		return exception(skb, port, stats, now);
 	/* Beyond the budget, or with nobody to ask, the old decision stands. */
 	if (is_stale && agent_alive(now) &&
 	    within_budget(port, now, &port->window_resimulations,

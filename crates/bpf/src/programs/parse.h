@@ -26,7 +26,7 @@
 #define TCP_FLAG_RST 0x04
 #define TCP_FLAG_ACK 0x10
 
-/* As far as any field that is read: Ethernet, the longer IP header, a TCP header without options. */
+/* As far as any field that is read: Ethernet, the longer IP header, TCP without its options. */
 #define HEADERS_MAX (ETH_HLEN + sizeof(struct ipv6hdr) + sizeof(struct tcphdr))
 
 /* MF and the thirteen bits of offset (RFC 791, 3.1). DF and the reserved bit say nothing here. */

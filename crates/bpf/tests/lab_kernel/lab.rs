@@ -38,13 +38,18 @@ pub(crate) fn lab(test: &str) -> Option<Lab> {
         Ok(_) if !rustix::process::geteuid().is_root() => "namespaces need root".into(),
         Ok(_) => return Some(Lab::new()),
     };
+    skipped(test, &reason);
+    None
+}
+
+/// Tells and notes what a test could not do.
+pub(crate) fn skipped(test: &str, reason: &str) {
     println!("skipped, because {reason}");
     if let Some(path) = std::env::var_os("CLEARWAY_SKIPPED_FILE") {
         let file = OpenOptions::new().create(true).append(true).open(path);
         file.and_then(|mut file| writeln!(file, "{test}\t{reason}"))
             .unwrap();
     }
-    None
 }
 
 /// The thread that makes it is in the host's namespace as long as it lives.

@@ -79,7 +79,7 @@ fn an_agent_finds_what_the_last_one_left_while_traffic_goes_on() {
                 }
                 exchanges
             });
-            for _ in 0..3 {
+            for _ in 0..2 {
                 drop(engine.take());
                 let (next, takeover) = open(&lab, after);
                 let expected = guests.each_ref().map(|guest| AttachedPort {

@@ -23,8 +23,10 @@ impl Route {
     /// Something of a NIC.
     pub(crate) fn nic(name: &NicName, tail: &[&str]) -> Self {
         let nic = name.nic.as_deref().unwrap_or(ONLY_NIC);
-        let segments: Vec<&str> =
-            ["nics", &name.guest, nic].into_iter().chain(tail.iter().copied()).collect();
+        let segments: Vec<&str> = ["nics", &name.guest, nic]
+            .into_iter()
+            .chain(tail.iter().copied())
+            .collect();
         Self::new(&segments)
     }
 
@@ -42,8 +44,8 @@ impl Route {
     }
 }
 
-/// Everything but the unreserved characters of RFC 3986, section 2.3. A segment of dots would be
-/// taken for a step in the tree, so dots at the beginning are encoded too.
+/// Everything but the unreserved characters of RFC 3986, section 2.3. A segment of nothing but dots
+/// would be taken for a step in the tree (section 5.2.4), so its dots are encoded too.
 fn encode(out: &mut String, text: &str) {
     let dots = text.bytes().all(|byte| byte == b'.');
     for byte in text.bytes() {
@@ -69,15 +71,27 @@ mod tests {
 
     #[test]
     fn a_guest_alone_means_its_only_nic() {
-        assert_eq!(Route::nic(&nic("web-1"), &["stats"]).as_str(), "/v1/nics/web-1/-/stats");
-        assert_eq!(Route::nic(&nic("web-1/eth0"), &[]).as_str(), "/v1/nics/web-1/eth0");
+        assert_eq!(
+            Route::nic(&nic("web-1"), &["stats"]).as_str(),
+            "/v1/nics/web-1/-/stats"
+        );
+        assert_eq!(
+            Route::nic(&nic("web-1/eth0"), &[]).as_str(),
+            "/v1/nics/web-1/eth0"
+        );
     }
 
     #[test]
     fn a_name_cannot_leave_its_place() {
-        assert_eq!(Route::new(&["guests", "../nics"]).as_str(), "/v1/guests/..%2Fnics");
+        assert_eq!(
+            Route::new(&["guests", "../nics"]).as_str(),
+            "/v1/guests/..%2Fnics"
+        );
         assert_eq!(Route::new(&["guests", ".."]).as_str(), "/v1/guests/%2E%2E");
-        assert_eq!(Route::new(&["guests", "a?b#ü"]).as_str(), "/v1/guests/a%3Fb%23%C3%BC");
+        assert_eq!(
+            Route::new(&["guests", "a?b#ü"]).as_str(),
+            "/v1/guests/a%3Fb%23%C3%BC"
+        );
     }
 
     #[test]

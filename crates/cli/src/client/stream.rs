@@ -14,7 +14,10 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(super) fn new(body: Incoming) -> Self {
-        Self { body, pending: Vec::new() }
+        Self {
+            body,
+            pending: Vec::new(),
+        }
     }
 
     /// The next piece; none when the agent has ended. May be dropped while it waits.

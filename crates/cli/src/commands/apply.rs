@@ -59,7 +59,11 @@ pub(crate) async fn run(args: &ApplyArgs, client: &Client, console: &Console) ->
     } else {
         show_done(console, &planned, &done)?;
     }
-    Ok(if done.problems.is_empty() { Exit::Done } else { Exit::Failed })
+    Ok(if done.problems.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
 }
 
 async fn send(
@@ -74,15 +78,16 @@ async fn send(
         dry_run,
         reevaluate: args.reevaluate,
     };
-    let answer = client.post(&Route::new(&["apply"]), &request).await.map_err(|error| {
-        match error.downcast::<Failure>() {
+    let answer = client
+        .post(&Route::new(&["apply"]), &request)
+        .await
+        .map_err(|error| match error.downcast::<Failure>() {
             Ok(mut failure) => {
                 failure.file_name = Some(document.file_name.clone());
                 failure.into()
             }
             Err(error) => error,
-        }
-    })?;
+        })?;
     let result = answer.read()?;
     Ok((answer, result))
 }
@@ -94,7 +99,10 @@ fn show_plan(console: &Console, file_name: &str, planned: &ApplyResult) -> Resul
 
 /// The model's plan, with its signs in colour.
 fn show_changes(console: &Console, changes: &[Change]) -> Result<()> {
-    let plan = Difference { changes: changes.to_vec() }.to_string();
+    let plan = Difference {
+        changes: changes.to_vec(),
+    }
+    .to_string();
     let lines: Vec<String> = plan
         .trim_end()
         .lines()
@@ -122,8 +130,14 @@ fn confirm(args: &ApplyArgs, console: &Console) -> Result<bool> {
     }
     console.ask("\nApply this? [y/N] ");
     let mut reply = String::new();
-    stdin.lock().read_line(&mut reply).context("cannot read the reply")?;
-    Ok(matches!(reply.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    stdin
+        .lock()
+        .read_line(&mut reply)
+        .context("cannot read the reply")?;
+    Ok(matches!(
+        reply.trim().to_ascii_lowercase().as_str(),
+        "y" | "yes"
+    ))
 }
 
 fn show_done(console: &Console, planned: &ApplyResult, done: &ApplyResult) -> Result<()> {
@@ -134,5 +148,8 @@ fn show_done(console: &Console, planned: &ApplyResult, done: &ApplyResult) -> Re
     for problem in &done.problems {
         console.note(&format!("problem: {}", printable(problem)));
     }
-    console.line(&format!("\napplied; generation {} is in force", done.generation))
+    console.line(&format!(
+        "\napplied; generation {} is in force",
+        done.generation
+    ))
 }

@@ -34,13 +34,19 @@ struct Namespace {
 
 pub(crate) async fn run(args: &AttachArgs, client: &Client, console: &Console) -> Result<Exit> {
     let netns = args.namespace.netns.as_deref().map(absolute).transpose()?;
-    let request = AttachRequest { netns, pid: args.namespace.pid };
+    let request = AttachRequest {
+        netns,
+        pid: args.namespace.pid,
+    };
     let route = Route::new(&["guests", &args.guest, "attach"]);
-    console.answer(&client.post(&route, &request).await?, |console, guest: &GuestView| {
-        let nics = guest.nics.join(", ");
-        let netns = guest.netns.as_deref().unwrap_or("a network namespace");
-        console.line(&format!("{} is attached: {nics} in {netns}", guest.name))
-    })?;
+    console.answer(
+        &client.post(&route, &request).await?,
+        |console, guest: &GuestView| {
+            let nics = guest.nics.join(", ");
+            let netns = guest.netns.as_deref().unwrap_or("a network namespace");
+            console.line(&format!("{} is attached: {nics} in {netns}", guest.name))
+        },
+    )?;
     Ok(Exit::Done)
 }
 

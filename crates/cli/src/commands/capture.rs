@@ -12,7 +12,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 
 use self::records::Records;
-use super::asked_to_end;
+use super::EndSignals;
 use crate::args::NicName;
 use crate::client::{Client, Route, Stream};
 use crate::exit::{Exit, Failure};
@@ -49,20 +49,29 @@ pub(crate) async fn run(args: &CaptureArgs, client: &Client, console: &Console) 
     if args.drops_only {
         route = route.with("dropsOnly", "true");
     }
+    let mut signals = EndSignals::watch()?;
     // Before a file that is there is touched: the agent may have no such NIC.
     let mut stream = client.stream(&route).await?;
-    let mut sink = if to_stdout { Sink::Stdout(console) } else { Sink::create(&args.write)? };
+    let mut sink = if to_stdout {
+        Sink::Stdout(console)
+    } else {
+        Sink::create(&args.write)?
+    };
 
     let mut records = Records::default();
     let progress = ProgressBar::new_spinner();
     progress.enable_steady_tick(Duration::from_millis(200));
     let copied = tokio::select! {
         copied = copy(&mut stream, &mut records, &mut sink, &progress) => copied,
-        ended = asked_to_end() => ended,
+        () = signals.received() => Ok(()),
     };
     progress.finish_and_clear();
     sink.finish()?;
-    let place = if to_stdout { String::new() } else { format!(" in {}", args.write.display()) };
+    let place = if to_stdout {
+        String::new()
+    } else {
+        format!(" in {}", args.write.display())
+    };
     console.note(&format!("{}{place}", summary(&records)));
     copied?;
     Ok(Exit::Done)
@@ -84,9 +93,9 @@ impl<'a> Sink<'a> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         match self {
             Self::Stdout(console) => console.bytes(bytes),
-            Self::File(file, path) => {
-                file.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))
-            }
+            Self::File(file, path) => file
+                .write_all(bytes)
+                .with_context(|| format!("cannot write {}", path.display())),
         }
     }
 
@@ -118,5 +127,9 @@ async fn copy(
 }
 
 fn summary(records: &Records) -> String {
-    format!("{} ({})", human::counted(records.frames(), "frame"), human::bytes(records.bytes()))
+    format!(
+        "{} ({})",
+        human::counted(records.frames(), "frame"),
+        human::bytes(records.bytes())
+    )
 }

@@ -36,12 +36,17 @@ pub(crate) async fn run(client: &Client, console: &Console) -> Result<Exit> {
     };
     // Before it is told: a process that has gone may have a successor of the same number.
     let process = process_of(status.pid)?;
-    let answer = client.post(&Route::new(&["down"]), &serde_json::json!({})).await?;
+    let answer = client
+        .post(&Route::new(&["down"]), &serde_json::json!({}))
+        .await?;
     if let Some(process) = process {
         wait_for_end(&process, status.pid)?;
     }
     if console.is_json() {
-        console.json(&Down { agent: Some(answer.raw()?), removed: Vec::new() })?;
+        console.json(&Down {
+            agent: Some(answer.raw()?),
+            removed: Vec::new(),
+        })?;
     } else {
         console.line(&format!(
             "instance {} is down: its agent (pid {}) has removed everything and ended",
@@ -57,20 +62,29 @@ async fn remove_remains(client: &Client, console: &Console) -> Result<Exit> {
         .await
         .with_context(|| format!("cannot remove what instance {instance} has left"))?;
     if console.is_json() {
-        console.json(&Down { agent: None, removed })?;
+        console.json(&Down {
+            agent: None,
+            removed,
+        })?;
     } else if removed.is_empty() {
-        console.line(&format!("instance {instance} has no agent and has left nothing"))?;
+        console.line(&format!(
+            "instance {instance} has no agent and has left nothing"
+        ))?;
     } else {
         for what in &removed {
             console.line(&format!("removed {what}"))?;
         }
-        console.line(&format!("instance {instance} is down; no agent was running"))?;
+        console.line(&format!(
+            "instance {instance} is down; no agent was running"
+        ))?;
     }
     Ok(Exit::Done)
 }
 
 fn is_no_agent(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Failure>().is_some_and(|failure| failure.exit == Exit::NoAgent)
+    error
+        .downcast_ref::<Failure>()
+        .is_some_and(|failure| failure.exit == Exit::NoAgent)
 }
 
 /// None if there is no such process: it has ended already.

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use host::api::{DropEvent, DropRow};
 
-use super::asked_to_end;
+use super::EndSignals;
 use crate::client::{Client, Route, Stream};
 use crate::exit::Exit;
 use crate::print::{Cell, Column, Console, Table, Tone, human, printable};
@@ -22,10 +22,11 @@ pub(crate) struct DropsArgs {
 
 pub(crate) async fn run(args: &DropsArgs, client: &Client, console: &Console) -> Result<Exit> {
     if args.follow {
+        let mut signals = EndSignals::watch()?;
         let mut events = client.stream(&Route::new(&["drops", "follow"])).await?;
         tokio::select! {
             followed = follow(&mut events, console) => followed?,
-            ended = asked_to_end() => ended?,
+            () = signals.received() => {}
         }
         return Ok(Exit::Done);
     }
@@ -69,6 +70,11 @@ async fn follow(events: &mut Stream, console: &Console) -> Result<()> {
         }
         let event: DropEvent =
             serde_json::from_slice(&line).context("cannot read what the agent says was dropped")?;
+        if event.missed > 0 {
+            let missed = human::count(event.missed);
+            let text = format!("… {missed} drops came too fast to be shown; they are counted");
+            console.line(&console.paint(Tone::Faint, &text))?;
+        }
         console.line(&describe(console, &event))?;
     }
     Ok(())

@@ -29,7 +29,10 @@ pub(crate) struct ExecArgs {
 
 pub(crate) fn run(args: &ExecArgs, client: &Client) -> Result<Exit> {
     let guest: GuestView = wait_for(async {
-        client.get(&Route::new(&["guests", &args.guest])).await?.read()
+        client
+            .get(&Route::new(&["guests", &args.guest]))
+            .await?
+            .read()
     })?;
     let Some(netns) = &guest.netns else {
         bail!(

@@ -25,7 +25,10 @@ pub(crate) struct ExplainArgs {
 }
 
 pub(crate) async fn run(args: &ExplainArgs, client: &Client, console: &Console) -> Result<Exit> {
-    let request = ExplainRequest { nic: args.nic.to_string(), packet: args.packet.clone() };
+    let request = ExplainRequest {
+        nic: args.nic.to_string(),
+        packet: args.packet.clone(),
+    };
     let answer = client.post(&Route::new(&["explain"]), &request).await?;
     let allowed = answer.read::<Explanation>()?.allowed;
     console.answer(&answer, show)?;
@@ -62,8 +65,11 @@ fn show(console: &Console, found: &Explanation) -> Result<()> {
 fn show_flow(console: &Console, flow: &FlowView) -> Result<()> {
     console.heading("Connection")?;
     let idle = human::duration(flow.idle_seconds.saturating_mul(1000));
-    let state =
-        flow.tcp_state.as_deref().map(|state| format!(", TCP {state}")).unwrap_or_default();
+    let state = flow
+        .tcp_state
+        .as_deref()
+        .map(|state| format!(", TCP {state}"))
+        .unwrap_or_default();
     console.line(&printable(&format!(
         "established{state}, idle for {idle}: its rules were asked when it opened"
     )))
@@ -81,13 +87,22 @@ fn show_layers(console: &Console, layers: &[LayerStep]) -> Result<()> {
         Column::Text("NOTE"),
     ]);
     for layer in layers {
-        let tone = if layer.access == "Deny" { Tone::Bad } else { Tone::Good };
+        let tone = if layer.access == "Deny" {
+            Tone::Bad
+        } else {
+            Tone::Good
+        };
         table.row([
             layer.direction.as_str().into(),
             layer.layer.as_str().into(),
             layer.set.as_str().into(),
             Cell::maybe(layer.rule.as_deref()),
-            Cell::maybe(layer.priority.map(|priority| priority.to_string()).as_deref()),
+            Cell::maybe(
+                layer
+                    .priority
+                    .map(|priority| priority.to_string())
+                    .as_deref(),
+            ),
             Cell::toned(tone, &layer.access),
             layer.note.as_deref().unwrap_or_default().into(),
         ]);
@@ -103,7 +118,10 @@ fn show_path(console: &Console, path: &PathStep) -> Result<()> {
     };
     let mut fields = Fields::default();
     fields
-        .add("route", format!("{} {} ({})", path.route, path.prefix, path.source))
+        .add(
+            "route",
+            format!("{} {} ({})", path.route, path.prefix, path.source),
+        )
         .add("table", &path.table)
         .add("why", &path.why)
         .add("next hop", next_hop)

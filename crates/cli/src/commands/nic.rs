@@ -55,7 +55,10 @@ pub(crate) async fn run(args: &NicArgs, client: &Client, console: &Console) -> R
             console.answer(&client.get(&Route::nic(nic, &[])).await?, show::show)?;
         }
         NicCommand::Stats(OneNic { nic }) => {
-            console.answer(&client.get(&Route::nic(nic, &["stats"])).await?, stats::show)?;
+            console.answer(
+                &client.get(&Route::nic(nic, &["stats"])).await?,
+                stats::show,
+            )?;
         }
         NicCommand::Flows(args) => flows::run(args, client, console).await?,
     }

@@ -18,7 +18,10 @@ pub(crate) fn show(console: &Console, status: &Status) -> Result<()> {
     let mut fields = Fields::default();
     fields
         .add("instance", &status.instance)
-        .add("topology", status.topology.as_deref().unwrap_or("none applied"))
+        .add(
+            "topology",
+            status.topology.as_deref().unwrap_or("none applied"),
+        )
         .add("generation", status.generation.to_string())
         .add("engine", &status.engine)
         .add("NICs", human::count_usize(status.nics))
@@ -31,7 +34,10 @@ pub(crate) fn show(console: &Console, status: &Status) -> Result<()> {
     if taken.ports > 0 || taken.flows > 0 {
         let ports = human::counted(taken.ports, "port");
         let flows = human::counted(taken.flows, "flow");
-        fields.add("taken over", format!("{ports} and {flows} of the agent before"));
+        fields.add(
+            "taken over",
+            format!("{ports} and {flows} of the agent before"),
+        );
     }
     fields.print(console)
 }

@@ -30,7 +30,7 @@ pub(crate) struct UpArgs {
     /// Run in the background, and wait until the agent answers
     #[arg(long, short)]
     detach: bool,
-    /// How the flow engine hooks into the kernel
+    /// How the engine hooks into the kernel: a tcx link (Linux 6.6), a clsact filter, or the best
     #[arg(long, value_name = "HOOK", default_value = "auto")]
     hook: HookChoice,
     /// This process is the background: how `--detach` starts it
@@ -43,11 +43,8 @@ pub(crate) struct UpArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum HookChoice {
-    /// The best the kernel has
     Auto,
-    /// A tcx link, Linux 6.6 and newer
     Tcx,
-    /// A filter in the clsact queueing discipline
     Clsact,
 }
 
@@ -80,6 +77,11 @@ pub(crate) fn run(args: &UpArgs, global: &Global, console: &Console) -> Result<E
     if args.background {
         detach::leave_terminal()?;
     }
-    agent::serve(paths, document, args.hook.into(), console.colour_on_stderr())?;
+    agent::serve(
+        paths,
+        document,
+        args.hook.into(),
+        console.colour_on_stderr(),
+    )?;
     Ok(Exit::Done)
 }

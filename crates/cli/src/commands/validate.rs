@@ -37,7 +37,10 @@ pub(crate) fn run(args: &ValidateArgs, console: &Console) -> Result<Exit> {
             0 => String::new(),
             number => format!(", with {}", human::counted(number, "warning")),
         };
-        console.line(&format!("{} is a valid topology{warnings}", document.file_name))?;
+        console.line(&format!(
+            "{} is a valid topology{warnings}",
+            document.file_name
+        ))?;
     }
     Ok(exit)
 }

@@ -40,10 +40,20 @@ enum VfCommand {
 
 pub(crate) async fn run(args: &VfArgs, client: &Client, console: &Console) -> Result<Exit> {
     let (nic, request) = match &args.command {
-        VfCommand::Revoke { nic, reason } => {
-            (nic, VfRequest { action: VfAction::Revoke, reason: reason.clone() })
-        }
-        VfCommand::Restore { nic } => (nic, VfRequest { action: VfAction::Restore, reason: None }),
+        VfCommand::Revoke { nic, reason } => (
+            nic,
+            VfRequest {
+                action: VfAction::Revoke,
+                reason: reason.clone(),
+            },
+        ),
+        VfCommand::Restore { nic } => (
+            nic,
+            VfRequest {
+                action: VfAction::Restore,
+                reason: None,
+            },
+        ),
     };
     let answer = client.post(&Route::nic(nic, &["vf"]), &request).await?;
     console.answer(&answer, |console, state: &VfState| {
@@ -57,7 +67,11 @@ pub(crate) async fn run(args: &VfArgs, client: &Client, console: &Console) -> Re
 
 /// The lines of a NIC's accelerated path.
 pub(crate) fn add_state(fields: &mut Fields, state: &VfState) {
-    let wanted = if state.desired { "accelerated" } else { "synthetic" };
+    let wanted = if state.desired {
+        "accelerated"
+    } else {
+        "synthetic"
+    };
     fields
         .add("desired path", wanted)
         .toned("observed path", tone(state), &state.observed)

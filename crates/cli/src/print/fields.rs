@@ -35,10 +35,18 @@ impl Fields {
 
     /// Writes them.
     pub(crate) fn print(&self, console: &Console) -> Result<()> {
-        let width = self.lines.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
+        let width = self
+            .lines
+            .iter()
+            .map(|(name, ..)| name.len())
+            .max()
+            .unwrap_or_default();
         for (name, value, tone) in &self.lines {
             let name = console.paint(Tone::Strong, &format!("{name:width$}"));
-            console.line(&format!("{name}  {}", console.paint(*tone, &printable(value))))?;
+            console.line(&format!(
+                "{name}  {}",
+                console.paint(*tone, &printable(value))
+            ))?;
         }
         Ok(())
     }

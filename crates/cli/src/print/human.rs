@@ -25,7 +25,11 @@ pub(crate) fn count_usize(number: usize) -> String {
 
 /// `512 B`, `1.5 MiB`.
 pub(crate) fn bytes(number: u64) -> String {
-    let Some(power) = number.checked_ilog2().map(|log| log / 10).filter(|&power| power > 0) else {
+    let Some(power) = number
+        .checked_ilog2()
+        .map(|log| log / 10)
+        .filter(|&power| power > 0)
+    else {
         return format!("{number} B");
     };
     let unit = UNITS[power as usize - 1];
@@ -67,7 +71,12 @@ mod tests {
 
     #[test]
     fn digits_go_by_threes() {
-        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_234_567, "1,234,567"),
+        ] {
             assert_eq!(count(number as u32), text);
         }
         assert_eq!(count(u64::MAX), "18,446,744,073,709,551,615");

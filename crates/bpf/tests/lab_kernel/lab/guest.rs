@@ -1,3 +1,4 @@
+use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -37,15 +38,8 @@ impl Guest {
         let mut lines = vec![
             "link set eth0 up".to_owned(),
             format!("addr add {}/24 dev eth0", ipv4(number)),
-            format!("addr add {}/64 dev eth0 nodad", Self::ipv6_of(number)),
         ];
-        for other in (1..=3).filter(|&other| other != number) {
-            for address in [ipv4(other).to_string(), Self::ipv6_of(other).to_string()] {
-                lines.push(format!(
-                    "neigh add {address} lladdr {ROUTER} dev eth0 nud permanent"
-                ));
-            }
-        }
+        lines.extend(neighbours(number, ipv4));
         namespace.ip_all(&lines);
         let ifindex = host.ifindex(&format!("guest{number}"));
         Guest {
@@ -57,6 +51,20 @@ impl Guest {
 
     pub(crate) fn ipv4(&self) -> Ipv4Addr {
         ipv4(self.number)
+    }
+
+    /// Gives it its IPv6 address too, with which it begins to send messages of its own.
+    pub(crate) fn enable_ipv6(&self) {
+        self.namespace.run(|| {
+            std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "0").unwrap();
+        });
+        let mut lines = vec![format!("addr add {}/64 dev eth0 nodad", self.ipv6())];
+        lines.extend(neighbours(self.number, Self::ipv6_of));
+        self.namespace.ip_all(&lines);
+    }
+
+    pub(crate) fn ipv6(&self) -> Ipv6Addr {
+        Self::ipv6_of(self.number)
     }
 
     pub(crate) fn ipv6_of(number: u8) -> Ipv6Addr {
@@ -88,6 +96,18 @@ impl Guest {
     pub(crate) fn behind_router(&self, port: u16) -> Endpoint {
         Endpoint::new(ROUTER, &self.ipv4().to_string(), port)
     }
+}
+
+/// The lines that lead a guest to all others by the virtual router.
+fn neighbours<A: Display>(number: u8, address: impl Fn(u8) -> A) -> impl Iterator<Item = String> {
+    (1..=3)
+        .filter(move |&other| other != number)
+        .map(move |other| {
+            format!(
+                "neigh add {} lladdr {ROUTER} dev eth0 nud permanent",
+                address(other)
+            )
+        })
 }
 
 /// A guest behind a TAP device, whose frames the test reads and writes.

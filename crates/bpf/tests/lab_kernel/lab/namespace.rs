@@ -32,8 +32,7 @@ impl Namespace {
         };
         namespace.run(|| {
             // Its own chatter would be counted among the tests' frames.
-            std::fs::write("/proc/sys/net/ipv6/conf/default/router_solicitations", "0").unwrap();
-            std::fs::write("/proc/sys/net/ipv6/conf/default/addr_gen_mode", "1").unwrap();
+            std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
         });
         namespace
     }

@@ -30,12 +30,16 @@ impl Records {
         loop {
             let rest = &self.pending[whole..];
             let Some(order) = self.order else {
-                let Some(header) = rest.first_chunk::<FILE_HEADER_LEN>() else { break };
+                let Some(header) = rest.first_chunk::<FILE_HEADER_LEN>() else {
+                    break;
+                };
                 self.order = Some(byte_order(header)?);
                 whole += FILE_HEADER_LEN;
                 continue;
             };
-            let Some(captured) = captured_len(rest, order) else { break };
+            let Some(captured) = captured_len(rest, order) else {
+                break;
+            };
             if captured > SNAPLEN_MAX {
                 bail!("the agent sent a record of {captured} bytes; {SNAPLEN_MAX} are allowed");
             }
@@ -55,7 +59,9 @@ impl Records {
     pub(super) fn end(&self) -> Result<()> {
         match self.pending.len() {
             0 => Ok(()),
-            left => bail!("the agent broke off within a record; its first {left} bytes are left out"),
+            left => {
+                bail!("the agent broke off within a record; its first {left} bytes are left out")
+            }
         }
     }
 
@@ -101,7 +107,9 @@ mod tests {
     fn file(frames: &[&[u8]]) -> Vec<u8> {
         let mut writer = Writer::new(Vec::new(), SNAPLEN_MAX).expect("a header");
         for frame in frames {
-            writer.write(Duration::from_secs(1), frame).expect("a record");
+            writer
+                .write(Duration::from_secs(1), frame)
+                .expect("a record");
         }
         writer.into_inner()
     }
@@ -125,14 +133,20 @@ mod tests {
     fn a_record_that_is_cut_off_is_left_out() {
         let (whole, longer) = (file(&[&[1; 60]]), file(&[&[1; 60], &[2; 60]]));
         let mut records = Records::default();
-        let copied = records.take_whole(&longer[..longer.len() - 1]).expect("pcap");
+        let copied = records
+            .take_whole(&longer[..longer.len() - 1])
+            .expect("pcap");
         assert_eq!(copied, whole);
         assert!(records.end().is_err());
     }
 
     #[test]
     fn what_is_no_pcap_is_refused() {
-        assert!(Records::default().take_whole(&[b'x'; FILE_HEADER_LEN]).is_err());
+        assert!(
+            Records::default()
+                .take_whole(&[b'x'; FILE_HEADER_LEN])
+                .is_err()
+        );
         let mut huge = file(&[&[1; 60]]);
         huge[FILE_HEADER_LEN + CAPTURED_LEN_AT..][..4].copy_from_slice(&[0xff; 4]);
         assert!(Records::default().take_whole(&huge).is_err());

@@ -59,7 +59,11 @@ fn show(console: &Console, list: &FlowList) -> Result<()> {
         Column::Text("OFFLOADED"),
     ]);
     for flow in &list.flows {
-        let verdict = if flow.verdict == "allow" { Tone::Good } else { Tone::Bad };
+        let verdict = if flow.verdict == "allow" {
+            Tone::Good
+        } else {
+            Tone::Bad
+        };
         table.row([
             flow.flow.as_str().into(),
             flow.direction.as_str().into(),

@@ -1,6 +1,7 @@
 use anyhow::{Context as _, Result};
 use host::api::NicDetail;
 use model::effective::{EffectiveNetworkSecurityGroup, EffectiveRoutes, EffectiveRules};
+use serde::Serialize;
 
 use crate::commands::vf;
 use crate::print::{Cell, Column, Console, Fields, Table, Tone};
@@ -9,7 +10,11 @@ use crate::print::{Cell, Column, Console, Fields, Table, Tone};
 pub(super) fn show(console: &Console, nic: &NicDetail) -> Result<()> {
     let summary = &nic.summary;
     let none_or = |texts: &[String]| {
-        if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
+        if texts.is_empty() {
+            "none".to_owned()
+        } else {
+            texts.join(", ")
+        }
     };
     let mut fields = Fields::default();
     fields
@@ -21,7 +26,10 @@ pub(super) fn show(console: &Console, nic: &NicDetail) -> Result<()> {
         .add("device", summary.device.as_deref().unwrap_or("none"))
         .add("port", nic.port.to_string())
         .add("MTU", nic.mtu.to_string())
-        .add("IP forwarding", if nic.ip_forwarding { "yes" } else { "no" })
+        .add(
+            "IP forwarding",
+            if nic.ip_forwarding { "yes" } else { "no" },
+        )
         .add("application groups", none_or(&nic.asgs));
     vf::add_state(&mut fields, &summary.vf);
     fields
@@ -44,7 +52,10 @@ pub(super) fn show(console: &Console, nic: &NicDetail) -> Result<()> {
 
 fn show_group(console: &Console, group: &EffectiveNetworkSecurityGroup) -> Result<()> {
     let association = &group.association;
-    let by = association.subnet.as_ref().or(association.network_interface.as_ref());
+    let by = association
+        .subnet
+        .as_ref()
+        .or(association.network_interface.as_ref());
     let by = by.map_or("nothing", |reference| reference.id.as_str());
     let name = &group.network_security_group.id;
     console.heading(&format!("Effective rules of {name}, by {by}"))?;
@@ -61,11 +72,23 @@ fn show_group(console: &Console, group: &EffectiveNetworkSecurityGroup) -> Resul
     ]);
     for rule in &group.effective_security_rules {
         let access = rule.access.to_string();
-        let tone = if access == "Deny" { Tone::Bad } else { Tone::Good };
+        let tone = if access == "Deny" {
+            Tone::Bad
+        } else {
+            Tone::Good
+        };
         // An application group has no prefix as written: show what it stands for.
         let side = |written: &[String], expanded: &[String]| {
-            let shown = if written.is_empty() { expanded } else { written };
-            Cell::from(if shown.is_empty() { "none".to_owned() } else { shown.join(", ") })
+            let shown = if written.is_empty() {
+                expanded
+            } else {
+                written
+            };
+            Cell::from(if shown.is_empty() {
+                "none".to_owned()
+            } else {
+                shown.join(", ")
+            })
         };
         table.row([
             rule.direction.to_string().into(),
@@ -73,9 +96,15 @@ fn show_group(console: &Console, group: &EffectiveNetworkSecurityGroup) -> Resul
             rule.name.rsplit('/').next().unwrap_or(&rule.name).into(),
             Cell::toned(tone, access),
             rule.protocol.as_str().into(),
-            side(&rule.source_address_prefixes, &rule.expanded_source_address_prefix),
+            side(
+                &rule.source_address_prefixes,
+                &rule.expanded_source_address_prefix,
+            ),
             rule.source_port_ranges.join(", ").into(),
-            side(&rule.destination_address_prefixes, &rule.expanded_destination_address_prefix),
+            side(
+                &rule.destination_address_prefixes,
+                &rule.expanded_destination_address_prefix,
+            ),
             rule.destination_port_ranges.join(", ").into(),
         ]);
     }
@@ -93,21 +122,40 @@ fn show_routes(console: &Console, routes: &EffectiveRoutes) -> Result<()> {
         Column::Text("NAME"),
     ]);
     for route in &routes.value {
-        let state = format!("{:?}", route.state);
-        let tone = if state == "Active" { Tone::Good } else { Tone::Faint };
-        let hops: Vec<String> =
-            route.next_hop_ip_address.iter().map(ToString::to_string).collect();
+        let state = spelt(&route.state);
+        let tone = if state == "Active" {
+            Tone::Good
+        } else {
+            Tone::Faint
+        };
+        let hops: Vec<String> = route
+            .next_hop_ip_address
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         let hops = (!hops.is_empty()).then(|| hops.join(", "));
         for prefix in &route.address_prefix {
             table.row([
-                format!("{:?}", route.source).into(),
+                spelt(&route.source).into(),
                 Cell::toned(tone, &state),
                 prefix.to_string().into(),
-                format!("{:?}", route.next_hop_type).into(),
+                spelt(&route.next_hop_type).into(),
                 Cell::maybe(hops.as_deref()),
                 Cell::maybe(route.name.as_deref()),
             ]);
         }
     }
-    if table.is_empty() { console.line("none") } else { table.print(console) }
+    if table.is_empty() {
+        console.line("none")
+    } else {
+        table.print(console)
+    }
+}
+
+/// A word of the API as it is in JSON.
+fn spelt(word: &impl Serialize) -> String {
+    match serde_json::to_value(word) {
+        Ok(serde_json::Value::String(text)) => text,
+        _ => String::new(),
+    }
 }

@@ -32,7 +32,10 @@ pub(super) fn show(console: &Console, stats: &NicStats) -> Result<()> {
         .add("handed up by the engine", human::count(stats.exceptions))
         .add("first packets judged", human::count(stats.first_packets))
         .add("stale flows judged anew", human::count(stats.resimulations))
-        .add("stale frames let through", human::count(stats.stale_forwarded))
+        .add(
+            "stale frames let through",
+            human::count(stats.stale_forwarded),
+        )
         .add("answered by the switch", human::count(stats.answered));
     fields.print(console)?;
 

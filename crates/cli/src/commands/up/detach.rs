@@ -55,23 +55,27 @@ pub(super) fn leave_terminal() -> Result<()> {
 }
 
 /// Starts the agent. It reads the very text that was validated here.
-fn start(
-    global: &Global,
-    paths: &Paths,
-    document: Option<Document>,
-    hook: Hook,
-) -> Result<Child> {
+fn start(global: &Global, paths: &Paths, document: Option<Document>, hook: Hook) -> Result<Child> {
     let log = open_log(&paths.log)?;
     let program = std::env::current_exe().context("cannot find this program")?;
     let mut command = Command::new(program);
     command
         .args(same_instance(global))
-        .args(["--color", "never", "up", "--background", "--hook", &hook.to_string()])
+        .args([
+            "--color",
+            "never",
+            "up",
+            "--background",
+            "--hook",
+            &hook.to_string(),
+        ])
         .stdin(Stdio::null())
         .stdout(log.try_clone().context("cannot share the log")?)
         .stderr(log);
     if let Some(document) = &document {
-        command.args(["--topology-name", &document.file_name, "--", "-"]).stdin(Stdio::piped());
+        command
+            .args(["--topology-name", &document.file_name, "--", "-"])
+            .stdin(Stdio::piped());
     }
     let mut child = command.spawn().context("cannot start the agent")?;
     if let (Some(mut stdin), Some(document)) = (child.stdin.take(), document)
@@ -79,7 +83,10 @@ fn start(
     {
         // It has ended before it read everything; its log says why.
         let _ = child.wait();
-        return Err(ended(paths, &format!("did not take its topology ({error})")));
+        return Err(ended(
+            paths,
+            &format!("did not take its topology ({error})"),
+        ));
     }
     Ok(child)
 }
@@ -102,8 +109,10 @@ async fn answered(client: &Client, mut child: Child) -> Result<Answer> {
         }
         if begun.elapsed() > START_TIMEOUT {
             let seconds = START_TIMEOUT.as_secs();
-            let what =
-                format!("runs (pid {}) and has not answered for {seconds} s", child.id());
+            let what = format!(
+                "runs (pid {}) and has not answered for {seconds} s",
+                child.id()
+            );
             break Err(ended(paths, &what));
         }
         tokio::time::sleep(POLL_INTERVAL).await;
@@ -118,7 +127,10 @@ fn ended(paths: &Paths, what: &str) -> anyhow::Error {
         Ok(end) if end.trim().is_empty() => {
             anyhow!("the agent {what}; its log {path} is empty")
         }
-        Ok(end) => anyhow!("the agent {what}; its log {path} ends in:\n{}", printable(&end)),
+        Ok(end) => anyhow!(
+            "the agent {what}; its log {path} ends in:\n{}",
+            printable(&end)
+        ),
         Err(error) => anyhow!("the agent {what}; its log {path} cannot be read: {error}"),
     }
 }
