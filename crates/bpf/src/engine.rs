@@ -8,6 +8,7 @@ use aya::programs::{ProgramError, SchedClassifier};
 use flow::{FlowKey, PortId, PortMode, TcpFlags, Tick};
 use zerocopy::{FromBytes, FromZeros};
 
+use crate::config::per_window;
 use crate::abi::{
     Agent, FlowEvent, FlowValue, MAPPING_SLOTS, PORT_DROPS_TO_AGENT, Port, mode_number,
 };
@@ -185,6 +186,20 @@ impl BpfEngine {
     /// Whether frames of this port that an entry drops go to the agent, which then counts them.
     pub fn set_drops_to_agent(&mut self, port: PortId, on: bool) -> Result<(), MapError> {
         self.edit_port(port, |entry| entry.set_flag(PORT_DROPS_TO_AGENT, on))
+    }
+
+    /// Changes the rates of all ports, those to come included: exceptions and re-simulations a
+    /// second, as [`Config`](crate::Config) has them.
+    pub fn set_rates(&mut self, exceptions: u32, resimulations: u32) -> Result<(), MapError> {
+        self.budgets = Budgets {
+            exceptions: per_window(exceptions),
+            resimulations: per_window(resimulations),
+        };
+        let ports: Vec<PortId> = self.devices.keys().copied().collect();
+        for port in ports {
+            self.edit_port(port, |entry| self.budgets.write(entry))?;
+        }
+        Ok(())
     }
 
     /// Says that the agent was alive at `now`, on the monotonic clock. An agent that says nothing

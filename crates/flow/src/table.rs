@@ -22,6 +22,7 @@ mod update;
 mod view;
 
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroU32;
 
 use foldhash::{SharedSeed, quality::FoldHasher};
 use zerocopy::IntoBytes;
@@ -94,6 +95,12 @@ impl FlowTable {
     /// What the table was made for.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// Changes how many entries a port may have. Ports above a smaller limit keep what they have,
+    /// and take nothing new until they are below it.
+    pub fn set_flows_per_port_max(&mut self, max: NonZeroU32) {
+        self.limits.flows_per_port_max = max;
     }
 
     /// The entry with this key.

@@ -20,6 +20,7 @@ mod dataplane;
 mod drops;
 mod error;
 mod guest;
+mod limits;
 mod packet_text;
 mod paths;
 mod ports;

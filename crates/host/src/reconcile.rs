@@ -15,6 +15,7 @@ use crate::agent::{Agent, DESIRED, State};
 use crate::api::{ApplyRequest, ApplyResult, VfAction, VfRequest, VfState};
 use crate::error::RequestError;
 use crate::guest::{HostEnd, NicPlan, Place};
+use crate::limits;
 use crate::ports;
 
 impl Agent {
@@ -159,12 +160,21 @@ impl Agent {
         let changed = snapshot.changed_slots(&state.snapshot);
         let changed: Vec<(u32, u32)> = changed.into_iter().map(|(slot, version)| (slot.0, version)).collect();
         let timeouts = desired.topology.host.timeouts.over(flow::Timeouts::default());
+        let limits = limits::of(&desired.topology.host);
         let theirs = Arc::clone(&snapshot);
         self.plane
             .call(move |plane| -> Result<(), bpf::MapError> {
                 plane.engine.set_mapping_versions(&changed)?;
                 plane.engine.set_generations(&generations(&theirs))?;
+                let (first_packets, resimulations) =
+                    (limits.first_packets_per_second, limits.resimulations_per_second);
+                plane.engine.set_rates(first_packets, resimulations)?;
                 plane.switch.set_timeouts(timeouts);
+                plane.switch.set_port_limits(
+                    limits.flows_per_port_max,
+                    first_packets,
+                    resimulations,
+                );
                 plane.switch.publish(theirs);
                 Ok(())
             })

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::ErrorKind;
-use std::num::NonZeroU32;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +18,7 @@ use netdev::send::{FrameSender, Queueing};
 use policy::Compiler;
 use tokio::net::UnixListener;
 use tokio::sync::{Mutex, Notify};
-use vswitch::{Limits, Switch};
+use vswitch::Switch;
 
 use crate::Paths;
 use crate::agent::{Agent, DESIRED, Desired, State};
@@ -28,6 +27,7 @@ use crate::clock;
 use crate::dataplane::{self, DataPlane, Handle};
 use crate::error::RequestError;
 use crate::guest::HostNetwork;
+use crate::limits;
 use crate::server;
 use crate::store::Store;
 
@@ -50,23 +50,6 @@ pub struct TopologySource {
     /// Its text.
     pub source: String,
 }
-
-/// Flow directions a host holds, unless memory is short: 128 bytes each, taken as they are used.
-const FLOWS_MAX: NonZeroU32 = NonZeroU32::new(1 << 20).expect("above zero");
-
-/// Flow directions of one NIC (SEMANTICS part 1 H: 500,000 each way per VM).
-const FLOWS_PER_NIC_MAX: NonZeroU32 = NonZeroU32::new(500_000).expect("above zero");
-
-/// Fragmented packets remembered at once, on the host and of one NIC.
-const FRAGMENTS_MAX: NonZeroU32 = NonZeroU32::new(16_384).expect("above zero");
-const FRAGMENTS_PER_NIC_MAX: NonZeroU32 = NonZeroU32::new(1_024).expect("above zero");
-
-/// First packets a second of one NIC. Above what one switch thread judges, so that a single busy
-/// guest is not held back on an idle host; a guest that floods still leaves room in each window.
-const FIRST_PACKETS_PER_SECOND: u32 = 500_000;
-
-/// Flows of one NIC that follow a change in a second; the others go the old way meanwhile.
-const RESIMULATIONS_PER_SECOND: u32 = 100_000;
 
 /// Runs an agent until it is told to end.
 ///
@@ -221,7 +204,7 @@ async fn start(options: &Options) -> anyhow::Result<(Arc<Agent>, std::thread::Jo
     netdev::features::ensure_bpffs().context("cannot mount the BPF file system")?;
     let store = Store::open(&paths.state)?;
     let desired: Desired = store.get(DESIRED)?.unwrap_or_default();
-    let limits = limits(&desired, options)?;
+    let limits = limits::of(&desired.topology.host);
     let (mut engine, takeover) = BpfEngine::open(&Config {
         pin_dir: paths.pins.clone(),
         flows_max: limits.flows_max,
@@ -257,26 +240,6 @@ async fn start(options: &Options) -> anyhow::Result<(Arc<Agent>, std::thread::Jo
         down: Notify::new(),
     };
     Ok((Arc::new(agent), thread))
-}
-
-/// The host's limits: the document that is about to be applied says so, or the one in the store.
-fn limits(desired: &Desired, options: &Options) -> anyhow::Result<Limits> {
-    let coming = options
-        .topology
-        .as_ref()
-        .and_then(|topology| model::parse(&topology.source, &topology.file_name).ok());
-    let host = coming.as_ref().map_or(&desired.topology.host, |checked| &checked.topology.host);
-    let per_nic = host.flows_per_nic.and_then(NonZeroU32::new).unwrap_or(FLOWS_PER_NIC_MAX);
-    Ok(Limits {
-        flows_max: FLOWS_MAX.max(per_nic),
-        flows_per_port_max: per_nic,
-        fragments_max: FRAGMENTS_MAX,
-        fragments_per_port_max: FRAGMENTS_PER_NIC_MAX,
-        first_packets_per_second: host.exceptions_per_second.unwrap_or(FIRST_PACKETS_PER_SECOND),
-        resimulations_per_second: host
-            .resimulations_per_second
-            .unwrap_or(RESIMULATIONS_PER_SECOND),
-    })
 }
 
 /// Brings what the engine holds and what the store says together. Frames flow meanwhile: nothing

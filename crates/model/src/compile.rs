@@ -27,8 +27,12 @@ pub fn compile(
     ports: &BTreeMap<NicName, PortId>,
     generations: &Generations,
 ) -> PolicyInput {
-    let ids: HashMap<&str, VnetId> =
-        topology.vnets.keys().map(String::as_str).zip((0..).map(VnetId)).collect();
+    let ids: HashMap<&str, VnetId> = topology
+        .vnets
+        .keys()
+        .map(String::as_str)
+        .zip((0..).map(VnetId))
+        .collect();
     let mut rule_sets = RuleSets::of(topology);
     let mut tables = RouteTables {
         topology,
@@ -36,17 +40,27 @@ pub fn compile(
         made: HashMap::new(),
         kept: HashSet::new(),
     };
-    let mut input = PolicyInput { generation: generations.policy, ..PolicyInput::default() };
+    let mut input = PolicyInput {
+        generation: generations.policy,
+        ..PolicyInput::default()
+    };
     for (name, _, nic) in topology.nics() {
-        let Some(port) = ports.get(&name) else { continue };
-        let Some(vnet) = ids.get(nic.vnet.as_str()) else { continue };
-        let Some(network) = topology.vnets.get(&nic.vnet) else { continue };
+        let Some(port) = ports.get(&name) else {
+            continue;
+        };
+        let Some(vnet) = ids.get(nic.vnet.as_str()) else {
+            continue;
+        };
+        let Some(network) = topology.vnets.get(&nic.vnet) else {
+            continue;
+        };
         let stamps = generations.of(&name);
         let (outbound, inbound) = rule_sets.of_nic(nic);
         input.nics.push(NicInput {
             port: *port,
             name: name.to_string(),
             addresses: own_addresses(nic),
+            gateways: nic.addresses.iter().map(|one| one.gateway).collect(),
             mac: nic.mac.0,
             vnet: *vnet,
             ip_forwarding: nic.ip_forwarding,
@@ -58,11 +72,13 @@ pub fn compile(
             inbound,
             routes: tables.of_nic(nic),
         });
-        input.mappings.extend(nic.addresses.iter().map(|own| MappingInput {
-            vnet: *vnet,
-            address: own.address,
-            target: MappingTarget::Port(*port),
-        }));
+        input
+            .mappings
+            .extend(nic.addresses.iter().map(|own| MappingInput {
+                vnet: *vnet,
+                address: own.address,
+                target: MappingTarget::Port(*port),
+            }));
     }
     input.mappings.extend(remote(topology, &ids));
     input
@@ -84,7 +100,10 @@ fn remote<'t>(
         Some(MappingInput {
             vnet: *ids.get(mapping.vnet.as_str())?,
             address: mapping.address,
-            target: MappingTarget::Remote { mac: mapping.mac.0, encap },
+            target: MappingTarget::Remote {
+                mac: mapping.mac.0,
+                encap,
+            },
         })
     })
 }
@@ -116,14 +135,21 @@ impl<'t> RouteTables<'t> {
         let name = table.unwrap_or_else(|| format!("{}/{}", nic.vnet, nic.subnet));
         let mut routes = Vec::new();
         for route in routes_of(self.topology, &nic.vnet, &nic.subnet).unwrap_or_default() {
-            let Some(next_hop) = self.next_hop(&route.hop, nic) else { continue };
+            let Some(next_hop) = self.next_hop(&route.hop, nic) else {
+                continue;
+            };
             let source = match route.origin {
                 Origin::User => RouteSource::User,
                 Origin::Gateway => RouteSource::Bgp,
                 Origin::System => RouteSource::System,
             };
             let name = &route.name;
-            let input = |prefix| RouteInput { name: name.clone(), prefix, source, next_hop };
+            let input = |prefix| RouteInput {
+                name: name.clone(),
+                prefix,
+                source,
+                next_hop,
+            };
             routes.extend(route.active.into_iter().map(input));
         }
         RouteTableInput { name, routes }

@@ -128,7 +128,9 @@ pub struct Diagnostics {
 impl Diagnostics {
     /// Whether one is an error.
     pub fn has_errors(&self) -> bool {
-        self.diagnostics.iter().any(|found| found.severity == Severity::Error)
+        self.diagnostics
+            .iter()
+            .any(|found| found.severity == Severity::Error)
     }
 
     /// Whether there is none.
@@ -191,7 +193,13 @@ impl Sink {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.add(Severity::Warning, place, code, message.into(), Some(help.into()));
+        self.add(
+            Severity::Warning,
+            place,
+            code,
+            message.into(),
+            Some(help.into()),
+        );
     }
 
     fn add(
@@ -208,16 +216,30 @@ impl Sink {
         };
         *count += 1;
         if *count <= DIAGNOSTICS_MAX {
-            self.found.push(Found { severity, code, place: place.clone(), message, help });
+            self.found.push(Found {
+                severity,
+                code,
+                place: place.clone(),
+                message,
+                help,
+            });
         }
     }
 
     /// Sorts, and adds the lines of text.
     pub(crate) fn finish(mut self, source: &str, file_name: &str) -> Diagnostics {
-        self.found.sort_by_key(|found| (found.place.span.line, found.place.span.column));
-        let lines: Vec<&str> =
-            if self.found.is_empty() { Vec::new() } else { source.lines().collect() };
-        let diagnostics = self.found.into_iter().map(|found| found.with_line(&lines)).collect();
+        self.found
+            .sort_by_key(|found| (found.place.span.line, found.place.span.column));
+        let lines: Vec<&str> = if self.found.is_empty() {
+            Vec::new()
+        } else {
+            source.lines().collect()
+        };
+        let diagnostics = self
+            .found
+            .into_iter()
+            .map(|found| found.with_line(&lines))
+            .collect();
         Diagnostics {
             file_name: file_name.to_owned(),
             diagnostics,
@@ -229,8 +251,15 @@ impl Sink {
 
 impl Found {
     fn with_line(self, lines: &[&str]) -> Diagnostic {
-        let Span { line, column, width } = self.place.span;
-        let text = lines.get((line as usize).saturating_sub(1)).copied().unwrap_or_default();
+        let Span {
+            line,
+            column,
+            width,
+        } = self.place.span;
+        let text = lines
+            .get((line as usize).saturating_sub(1))
+            .copied()
+            .unwrap_or_default();
         let (excerpt, excerpt_column, excerpt_width) = render::excerpt(text, column, width);
         Diagnostic {
             severity: self.severity,

@@ -55,7 +55,13 @@ impl fmt::Display for Difference {
             match (&change.before, &change.after) {
                 (Some(before), Some(after)) => {
                     changed += 1;
-                    writeln!(f, "  ~ {}: {} -> {}", change.path, short(before), short(after))?;
+                    writeln!(
+                        f,
+                        "  ~ {}: {} -> {}",
+                        change.path,
+                        short(before),
+                        short(after)
+                    )?;
                 }
                 (None, Some(after)) => {
                     added += 1;
@@ -68,7 +74,10 @@ impl fmt::Display for Difference {
                 (None, None) => {}
             }
         }
-        writeln!(f, "\nPlan: {added} to add, {changed} to change, {removed} to remove.")
+        writeln!(
+            f,
+            "\nPlan: {added} to add, {changed} to change, {removed} to remove."
+        )
     }
 }
 
@@ -114,10 +123,15 @@ fn compare(path: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
         return;
     }
     match (fields(old), fields(new)) {
-        (Some(old), Some(new)) => {
+        // One of several forms, like a rule's source, is one value.
+        (Some(old), Some(new)) if !(is_form(&old) && is_form(&new)) => {
             let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
             for key in keys {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 match (old.get(key), new.get(key)) {
                     (Some(old), Some(new)) => compare(&path, old, new, changes),
                     (before, after) => changes.push(Change {
@@ -141,11 +155,18 @@ fn compare(path: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
 fn fields(value: &Value) -> Option<Map<String, Value>> {
     match value {
         Value::Object(fields) => Some(fields.clone()),
-        Value::Array(items) => {
-            items.iter().map(|item| Some((name(item)?, item.clone()))).collect()
-        }
+        Value::Array(items) => items
+            .iter()
+            .map(|item| Some((name(item)?, item.clone())))
+            .collect(),
         _ => None,
     }
+}
+
+/// Whether this is how an enumeration with a value is written: one key, and that one its kind.
+fn is_form(fields: &Map<String, Value>) -> bool {
+    const FORMS: [&str; 4] = ["prefix", "prefixes", "tag", "asgs"];
+    fields.len() == 1 && fields.keys().all(|key| FORMS.contains(&key.as_str()))
 }
 
 /// What a list's item is called: by its name, or where it is mapped.

@@ -158,7 +158,7 @@ pub(crate) fn parse(source: &str, sink: &mut Sink) -> Option<Document> {
     let fields = Cursor::root(&tree).fields(keys::DOCUMENT, sink);
     let mut document = Document::default();
     if let Some(cursor) = fields.get("name") {
-        document.name = cursor.text("a name", sink).map(|name| name.value);
+        document.name = cursor.prose(sink);
     }
     if let Some(cursor) = fields.get("vnets") {
         document.vnets = vnets::read(&cursor, sink);
@@ -191,4 +191,10 @@ pub(crate) fn parse(source: &str, sink: &mut Sink) -> Option<Document> {
         document.host = host::read(&cursor, sink);
     }
     Some(document)
+}
+
+/// The tree of a document as a generic reader of YAML would hand it to a JSON schema.
+#[cfg(test)]
+pub(crate) fn tree_as_json(source: &str) -> Option<serde_json::Value> {
+    Some(load::load(source, &mut Sink::default())?.as_json())
 }

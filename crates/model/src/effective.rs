@@ -17,7 +17,7 @@ pub(crate) use self::routes::{Hop, Origin, routes_of};
 pub(crate) use self::scope::{Members, Scope};
 pub use self::shapes::{
     Association, EffectiveNetworkSecurityGroup, EffectiveNextHopType, EffectiveRoute,
-    EffectiveRoutes, EffectiveRouteSource, EffectiveRouteState, EffectiveRules,
+    EffectiveRouteSource, EffectiveRouteState, EffectiveRoutes, EffectiveRules,
     EffectiveSecurityRule, Reference,
 };
 
@@ -25,7 +25,9 @@ pub use self::shapes::{
 pub fn effective_routes(topology: &Topology, nic: &NicName) -> Option<EffectiveRoutes> {
     let nic = topology.nic(nic)?;
     let routes = routes_of(topology, &nic.vnet, &nic.subnet)?;
-    Some(EffectiveRoutes { value: shapes::route_rows(&routes) })
+    Some(EffectiveRoutes {
+        value: shapes::route_rows(&routes),
+    })
 }
 
 /// The effective network security groups of a NIC, the subnet's first; `None` when the topology
@@ -36,11 +38,19 @@ pub fn effective_rules(topology: &Topology, name: &NicName) -> Option<EffectiveR
     let members = Members::of(topology);
     let scope = Scope::of(topology, &nic.vnet, &nic.subnet, &members)?;
     let mut value = Vec::new();
-    if let Some(group) = subnet.nsg.as_ref().and_then(|group| topology.nsgs.get_key_value(group)) {
+    if let Some(group) = subnet
+        .nsg
+        .as_ref()
+        .and_then(|group| topology.nsgs.get_key_value(group))
+    {
         let place = Association::subnet(&nic.vnet, &nic.subnet);
         value.push(shapes::group(group, place, &scope));
     }
-    if let Some(group) = nic.nsg.as_ref().and_then(|group| topology.nsgs.get_key_value(group)) {
+    if let Some(group) = nic
+        .nsg
+        .as_ref()
+        .and_then(|group| topology.nsgs.get_key_value(group))
+    {
         value.push(shapes::group(group, Association::nic(name), &scope));
     }
     Some(EffectiveRules { value })
@@ -56,20 +66,28 @@ pub(crate) fn rule_set(
 ) -> RuleSetInput {
     let defaults = DEFAULT_RULES.iter().map(groups::DefaultRule::rule);
     let all: Vec<SecurityRule> = rules.iter().cloned().chain(defaults).collect();
-    let rules: Vec<&SecurityRule> =
-        all.iter().filter(|rule| rule.direction == direction).collect();
+    let rules: Vec<&SecurityRule> = all
+        .iter()
+        .filter(|rule| rule.direction == direction)
+        .collect();
     RuleSetInput {
         name: name.to_owned(),
         layer,
         covers_platform: rules.iter().any(|rule| names_platform(rule)),
-        rules: rules.into_iter().map(|rule| rule_input(rule, scope)).collect(),
+        rules: rules
+            .into_iter()
+            .map(|rule| rule_input(rule, scope))
+            .collect(),
     }
 }
 
 /// One rule with its names expanded.
 pub(crate) fn rule_input(rule: &SecurityRule, scope: &Scope<'_>) -> RuleInput {
     let ports = |ranges: &[crate::PortRange]| {
-        ranges.iter().map(|range| range.first..=range.last).collect()
+        ranges
+            .iter()
+            .map(|range| range.first..=range.last)
+            .collect()
     };
     RuleInput {
         name: rule.name.clone(),

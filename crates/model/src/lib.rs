@@ -50,11 +50,14 @@ pub struct Checked {
 /// them. After a syntax error nothing else is looked at.
 pub fn parse(source: &str, file_name: &str) -> Result<Checked, Diagnostics> {
     let mut sink = diagnostics::Sink::default();
-    let topology = document::parse(source, &mut sink)
-        .map(|document| validate::resolve(&document, &mut sink));
+    let topology =
+        document::parse(source, &mut sink).map(|document| validate::resolve(&document, &mut sink));
     let found = sink.finish(source, file_name);
     match topology {
-        Some(topology) if !found.has_errors() => Ok(Checked { topology, warnings: found }),
+        Some(topology) if !found.has_errors() => Ok(Checked {
+            topology,
+            warnings: found,
+        }),
         _ => Err(found),
     }
 }

@@ -38,7 +38,10 @@ impl Path {
     }
 
     fn step(&self, segment: Segment) -> Path {
-        Path(Some(Rc::new(Step { parent: self.clone(), segment })))
+        Path(Some(Rc::new(Step {
+            parent: self.clone(),
+            segment,
+        })))
     }
 }
 
@@ -67,4 +70,3 @@ pub(crate) struct At<T> {
     pub(crate) value: T,
     pub(crate) place: Place,
 }
-

@@ -26,7 +26,11 @@ pub(crate) fn overlap(a: &IpNet, b: &IpNet) -> bool {
 
 /// Halves `prefix` until each part lies wholly in a hole or wholly out of all.
 fn carve(prefix: IpNet, holes: &[IpNet], rest: &mut Vec<IpNet>) {
-    let inside: Vec<IpNet> = holes.iter().filter(|hole| overlap(hole, &prefix)).copied().collect();
+    let inside: Vec<IpNet> = holes
+        .iter()
+        .filter(|hole| overlap(hole, &prefix))
+        .copied()
+        .collect();
     if inside.is_empty() {
         rest.push(prefix);
         return;
@@ -47,12 +51,18 @@ mod tests {
     use super::*;
 
     fn nets(texts: &[&str]) -> Vec<IpNet> {
-        texts.iter().map(|text| text.parse().expect("a prefix")).collect()
+        texts
+            .iter()
+            .map(|text| text.parse().expect("a prefix"))
+            .collect()
     }
 
     #[test]
     fn a_hole_splits_the_prefix_around_it() {
-        let rest = subtract(&nets(&["10.0.0.0/8"]), &nets(&["10.64.0.0/10", "10.0.0.0/32"]));
+        let rest = subtract(
+            &nets(&["10.0.0.0/8"]),
+            &nets(&["10.64.0.0/10", "10.0.0.0/32"]),
+        );
         assert!(rest.contains(&"10.128.0.0/9".parse().expect("a prefix")));
         let inside = |text: &str| {
             let address: std::net::IpAddr = text.parse().expect("an address");
@@ -64,7 +74,10 @@ mod tests {
 
     #[test]
     fn families_do_not_mix_and_a_covering_hole_leaves_nothing() {
-        assert_eq!(subtract(&nets(&["2000::/3"]), &nets(&["0.0.0.0/0"])), nets(&["2000::/3"]));
+        assert_eq!(
+            subtract(&nets(&["2000::/3"]), &nets(&["0.0.0.0/0"])),
+            nets(&["2000::/3"])
+        );
         assert!(subtract(&nets(&["10.1.0.0/16"]), &nets(&["10.0.0.0/8"])).is_empty());
     }
 }

@@ -15,8 +15,13 @@ use crate::document::keys;
 /// The schema (JSON Schema 2020-12) of what [`crate::parse`] accepts.
 pub fn topology_schema() -> Value {
     let mut schema = object(keys::DOCUMENT, &[], section);
-    let Some(fields) = schema.as_object_mut() else { return schema };
-    fields.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
+    let Some(fields) = schema.as_object_mut() else {
+        return schema;
+    };
+    fields.insert(
+        "$schema".into(),
+        json!("https://json-schema.org/draft/2020-12/schema"),
+    );
     fields.insert("title".into(), json!("Clearway topology"));
     fields.insert("$defs".into(), sections::definitions());
     nullable(schema)
@@ -25,9 +30,12 @@ pub fn topology_schema() -> Value {
 fn section(key: &str) -> Option<Value> {
     let nothing = json!({"type": ["object", "null"], "maxProperties": 0});
     Some(match key {
-        "name" => described(json!({"type": "string"}), "What the topology is called."),
+        "name" => described(build::prose(), "What the topology is called."),
         "vnets" => described(key_map(reference("vnet")), "Virtual networks by name."),
-        "nsgs" => described(key_map(reference("nsg")), "Network security groups by name."),
+        "nsgs" => described(
+            key_map(reference("nsg")),
+            "Network security groups by name.",
+        ),
         "securityAdminRules" => described(
             list(reference("adminRule")),
             "Rules that go before all groups: Allow goes on to them, AlwaysAllow and Deny are final.",

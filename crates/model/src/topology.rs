@@ -16,14 +16,15 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::choice::Choice;
-pub(crate) use self::rules::GroupAccess;
 pub use self::guests::{Guest, GuestKind, Nic, NicAddress, NicName, ParseNicNameError};
 pub use self::host::{HostSettings, Mapping, TimeoutSettings, Uplink};
 pub use self::networks::{
     NextHopType, Peering, PeeringState, Route, RouteTable, RouteTarget, Subnet, Vnet,
 };
+pub(crate) use self::rules::GroupAccess;
 pub use self::rules::{
-    AdminRule, Direction, Endpoint, Nsg, PortRange, Protocol, RuleAccess, SecurityRule,
+    AdminRule, Direction, Endpoint, Nsg, ParsePortRangeError, PortRange, Protocol, RuleAccess,
+    SecurityRule,
 };
 
 /// A whole topology, by name.
@@ -60,13 +61,20 @@ impl Topology {
     /// Every NIC, by guest name and then in the guest's order.
     pub fn nics(&self) -> impl Iterator<Item = (NicName, &Guest, &Nic)> {
         self.guests.iter().flat_map(|(name, guest)| {
-            guest.nics.iter().map(move |nic| (NicName::of(name, &nic.name), guest, nic))
+            guest
+                .nics
+                .iter()
+                .map(move |nic| (NicName::of(name, &nic.name), guest, nic))
         })
     }
 
     /// The NIC of this name.
     pub fn nic(&self, name: &NicName) -> Option<&Nic> {
-        self.guests.get(name.guest())?.nics.iter().find(|nic| nic.name == name.nic())
+        self.guests
+            .get(name.guest())?
+            .nics
+            .iter()
+            .find(|nic| nic.name == name.nic())
     }
 
     /// The virtual network and the subnet of a NIC; `None` when it is not of this topology.

@@ -54,16 +54,16 @@ pub(crate) fn resolve(document: &Document, sink: &mut Sink) -> Topology {
 /// Reports when there are more than the limit of something.
 fn limit(count: usize, max: usize, what: &str, place: &Place, sink: &mut Sink) {
     if count > max {
-        sink.error(place, Code::Limit, format!("{count} {what}; allowed are {max}"));
+        sink.error(
+            place,
+            Code::Limit,
+            format!("{count} {what}; allowed are {max}"),
+        );
     }
 }
 
 /// Reports a second use of a name in a list.
-fn unique<'a>(
-    names: impl IntoIterator<Item = &'a At<String>>,
-    what: &str,
-    sink: &mut Sink,
-) {
+fn unique<'a>(names: impl IntoIterator<Item = &'a At<String>>, what: &str, sink: &mut Sink) {
     let mut seen = std::collections::HashMap::new();
     for name in names {
         if let Some(line) = seen.insert(name.value.as_str(), name.place.span.line) {
@@ -81,28 +81,77 @@ fn totals(document: &Document, sink: &mut Sink) {
     };
     let last = |name: Option<&At<String>>| name.map(|name| name.place.clone());
     let vnets = last(document.vnets.last().map(|(name, _)| name));
-    check(document.vnets.len(), limits::VNETS_MAX, "virtual networks", vnets.as_ref());
+    check(
+        document.vnets.len(),
+        limits::VNETS_MAX,
+        "virtual networks",
+        vnets.as_ref(),
+    );
     let nsgs = last(document.nsgs.last().map(|(name, _)| name));
-    check(document.nsgs.len(), limits::NSGS_MAX, "network security groups", nsgs.as_ref());
+    check(
+        document.nsgs.len(),
+        limits::NSGS_MAX,
+        "network security groups",
+        nsgs.as_ref(),
+    );
     let asgs = last(document.asgs.last());
-    check(document.asgs.len(), limits::ASGS_MAX, "application security groups", asgs.as_ref());
+    check(
+        document.asgs.len(),
+        limits::ASGS_MAX,
+        "application security groups",
+        asgs.as_ref(),
+    );
     let tags = last(document.service_tags.last().map(|(name, _)| name));
-    check(document.service_tags.len(), limits::SERVICE_TAGS_MAX, "service tags", tags.as_ref());
+    check(
+        document.service_tags.len(),
+        limits::SERVICE_TAGS_MAX,
+        "service tags",
+        tags.as_ref(),
+    );
     let tables = last(document.route_tables.last().map(|(name, _)| name));
-    check(document.route_tables.len(), limits::ROUTE_TABLES_MAX, "route tables", tables.as_ref());
+    check(
+        document.route_tables.len(),
+        limits::ROUTE_TABLES_MAX,
+        "route tables",
+        tables.as_ref(),
+    );
     let guests = last(document.guests.last().map(|(name, _)| name));
-    let nics = document.guests.iter().map(|(_, guest)| guest.nics.len()).sum();
+    let nics = document
+        .guests
+        .iter()
+        .map(|(_, guest)| guest.nics.len())
+        .sum();
     check(nics, limits::NICS_MAX, "NICs", guests.as_ref());
-    let mappings = document.mappings.last().map(|mapping| mapping.vnet.place.clone());
-    check(document.mappings.len(), limits::MAPPINGS_MAX, "mappings", mappings.as_ref());
-    let rules = document.security_admin_rules.last().map(|rule| rule.rule.name.place.clone());
+    let mappings = document
+        .mappings
+        .last()
+        .map(|mapping| mapping.vnet.place.clone());
+    check(
+        document.mappings.len(),
+        limits::MAPPINGS_MAX,
+        "mappings",
+        mappings.as_ref(),
+    );
+    let rules = document
+        .security_admin_rules
+        .last()
+        .map(|rule| rule.rule.name.place.clone());
     let admin = document.security_admin_rules.len();
-    check(admin, limits::RULES_PER_NSG_MAX, "security admin rules", rules.as_ref());
+    check(
+        admin,
+        limits::RULES_PER_NSG_MAX,
+        "security admin rules",
+        rules.as_ref(),
+    );
 }
 
 fn asgs(document: &Document, sink: &mut Sink) -> std::collections::BTreeSet<String> {
     unique(&document.asgs, "application security group", sink);
-    document.asgs.iter().map(|name| name.value.clone()).collect()
+    document
+        .asgs
+        .iter()
+        .map(|name| name.value.clone())
+        .collect()
 }
 
 fn service_tags(document: &Document, sink: &mut Sink) -> BTreeMap<String, Vec<IpNet>> {
@@ -113,14 +162,24 @@ fn service_tags(document: &Document, sink: &mut Sink) -> BTreeMap<String, Vec<Ip
             sink.error(&name.place, Code::Conflict, message);
         }
         let word = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
-        if !name.value.starts_with(|c: char| c.is_ascii_alphabetic()) || !name.value.chars().all(word)
+        if !name.value.starts_with(|c: char| c.is_ascii_alphabetic())
+            || !name.value.chars().all(word)
         {
             let message = "a service tag is letters, digits, `.` and `_`, beginning with a letter";
             sink.error(&name.place, Code::BadValue, message);
         }
-        limit(prefixes.len(), limits::PREFIXES_PER_SIDE_MAX, "prefixes", &name.place, sink);
-        let prefixes: Vec<IpNet> = prefixes.iter().map(|prefix| prefix.value).collect();
-        tags.insert(name.value.clone(), crate::prefixes::aggregate(&prefixes));
+        limit(
+            prefixes.len(),
+            limits::PREFIXES_PER_SIDE_MAX,
+            "prefixes",
+            &name.place,
+            sink,
+        );
+        // Kept as written, not aggregated: between routes, equal prefixes are compared.
+        let mut prefixes: Vec<IpNet> = prefixes.iter().map(|prefix| prefix.value).collect();
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        tags.insert(name.value.clone(), prefixes);
     }
     tags
 }

@@ -135,6 +135,7 @@ fn policy(random: &mut Random, rules: usize, prefixes: usize) -> PolicyInput {
             addresses: vec![address],
             mac,
             vnet: VNET,
+            gateways: Vec::new(),
             ip_forwarding: false,
             decrement_ttl: false,
             mtu: 1_500,

@@ -35,6 +35,9 @@ pub struct NicInput {
     pub name: String,
     /// Its addresses: the only sources it may send from, unless it forwards.
     pub addresses: Vec<IpAddr>,
+    /// The virtual router's addresses as its guest knows them: who sends it ICMP errors. At most
+    /// one of each family counts, the first.
+    pub gateways: Vec<IpAddr>,
     /// Its Ethernet address.
     pub mac: [u8; 6],
     /// Its virtual network.

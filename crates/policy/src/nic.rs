@@ -42,6 +42,8 @@ pub struct NicPolicy {
     pub path_generation: u32,
     /// See [`NicInput::reevaluate_generation`].
     pub reevaluate_generation: u32,
+    /// The virtual router's addresses as its guest knows them.
+    gateways: Box<[IpAddr]>,
     /// Its addresses, sorted.
     owned: Box<[IpAddr]>,
     outbound: Box<[Arc<RuleSet>]>,
@@ -70,11 +72,18 @@ impl NicPolicy {
             mtu: nic.mtu,
             path_generation: nic.path_generation,
             reevaluate_generation: nic.reevaluate_generation,
+            gateways: nic.gateways.clone().into(),
             owned: owned.into(),
             outbound: outbound.into(),
             inbound: inbound.into(),
             routes,
         }
+    }
+
+    /// The virtual router's address in the family of `peer`, as the guest knows it.
+    pub fn gateway_for(&self, peer: IpAddr) -> Option<IpAddr> {
+        let same = |gateway: &&IpAddr| gateway.is_ipv4() == peer.is_ipv4();
+        self.gateways.iter().find(same).copied()
     }
 
     /// Judges a packet from the guest.

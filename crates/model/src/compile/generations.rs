@@ -32,7 +32,10 @@ pub struct NicGenerations {
 
 impl Generations {
     pub(super) fn of(&self, nic: &NicName) -> NicGenerations {
-        let new = NicGenerations { path: self.policy, reevaluate: 0 };
+        let new = NicGenerations {
+            path: self.policy,
+            reevaluate: 0,
+        };
         self.nics.get(nic).copied().unwrap_or(new)
     }
 }
@@ -50,11 +53,19 @@ pub fn advance(
     generations.policy = generations.policy.saturating_add(1);
     let now = generations.policy;
     let previous = std::mem::take(&mut generations.nics);
-    let mut paths = old.map(|old| Paths { old, new, moved: moved(old, new), routes: HashMap::new() });
+    let mut paths = old.map(|old| Paths {
+        old,
+        new,
+        moved: moved(old, new),
+        routes: HashMap::new(),
+    });
     for (name, _, nic) in new.nics() {
         let same = paths.as_mut().is_some_and(|paths| paths.same(&name, nic));
         let kept = previous.get(&name).copied();
-        let mut stamps = kept.unwrap_or(NicGenerations { path: now, reevaluate: 0 });
+        let mut stamps = kept.unwrap_or(NicGenerations {
+            path: now,
+            reevaluate: 0,
+        });
         if !same || reevaluate {
             stamps.path = now;
         }
@@ -78,7 +89,9 @@ struct Paths<'t> {
 impl<'t> Paths<'t> {
     /// Whether this NIC's packets go where they went.
     fn same(&mut self, name: &NicName, nic: &'t Nic) -> bool {
-        let Some(before) = self.old.nic(name) else { return false };
+        let Some(before) = self.old.nic(name) else {
+            return false;
+        };
         same_but_for_groups(before, nic) && self.same_reach(nic) && self.same_routes(nic)
     }
 
@@ -94,8 +107,12 @@ impl<'t> Paths<'t> {
             let Some((name, own)) = topology.vnets.get_key_value(&nic.vnet) else {
                 return Vec::new();
             };
-            let peers = topology.connected(own).map(|(name, _, peer)| (name, peer.vni, false));
-            std::iter::once((name.as_str(), own.vni, own.router_hop)).chain(peers).collect()
+            let peers = topology
+                .connected(own)
+                .map(|(name, _, peer)| (name, peer.vni, false));
+            std::iter::once((name.as_str(), own.vni, own.router_hop))
+                .chain(peers)
+                .collect()
         };
         let now = reach(self.new);
         now == reach(self.old) && now.iter().all(|(name, ..)| !self.moved.contains(name))
@@ -104,7 +121,11 @@ impl<'t> Paths<'t> {
 
 /// Memberships and groups are rules, which established flows do not follow.
 fn same_but_for_groups(a: &Nic, b: &Nic) -> bool {
-    let settings = |nic: &Nic| Nic { nsg: None, asgs: Vec::new(), ..nic.clone() };
+    let settings = |nic: &Nic| Nic {
+        nsg: None,
+        asgs: Vec::new(),
+        ..nic.clone()
+    };
     settings(a) == settings(b)
 }
 
@@ -122,14 +143,22 @@ fn moved<'t>(old: &'t Topology, new: &'t Topology) -> HashSet<&'t str> {
     let (before, after) = (stations(old), stations(new));
     let differ = |a: &HashMap<(&'t str, IpAddr), Station>,
                   b: &HashMap<(&'t str, IpAddr), Station>| {
-        let other = a.iter().filter(|(key, station)| b.get(key) != Some(station));
+        let other = a
+            .iter()
+            .filter(|(key, station)| b.get(key) != Some(station));
         other.map(|((vnet, _), _)| *vnet).collect::<Vec<_>>()
     };
-    differ(&before, &after).into_iter().chain(differ(&after, &before)).collect()
+    differ(&before, &after)
+        .into_iter()
+        .chain(differ(&after, &before))
+        .collect()
 }
 
 fn stations(topology: &Topology) -> HashMap<(&str, IpAddr), Station> {
-    let uplink = topology.uplink.as_ref().map(|uplink| (uplink.provider_address, uplink.vxlan_port));
+    let uplink = topology
+        .uplink
+        .as_ref()
+        .map(|uplink| (uplink.provider_address, uplink.vxlan_port));
     let there = topology.mappings.iter().map(|mapping| {
         let station = Station::There(mapping.mac, mapping.provider, uplink);
         ((mapping.vnet.as_str(), mapping.address), station)

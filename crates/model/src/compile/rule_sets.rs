@@ -37,12 +37,20 @@ struct Key<'t> {
 impl<'t> RuleSets<'t> {
     pub(super) fn of(topology: &'t Topology) -> RuleSets<'t> {
         let members = Members::of(topology);
-        RuleSets { topology, members, made: HashMap::new(), kept: HashSet::new() }
+        RuleSets {
+            topology,
+            members,
+            made: HashMap::new(),
+            kept: HashSet::new(),
+        }
     }
 
     /// What packets from this NIC pass, and what packets to it pass.
     pub(super) fn of_nic(&mut self, nic: &'t Nic) -> (Layers, Layers) {
-        let subnet_group = self.topology.subnet_of(nic).and_then(|(_, subnet)| subnet.nsg.as_ref());
+        let subnet_group = self
+            .topology
+            .subnet_of(nic)
+            .and_then(|(_, subnet)| subnet.nsg.as_ref());
         let own = nic.nsg.as_deref().map(|group| (group, Layer::NicGroup));
         let subnet = subnet_group.map(|group| (group.as_str(), Layer::SubnetGroup));
         let mut outbound: Layers = self.forwarded(nic).into_iter().collect();
@@ -64,20 +72,35 @@ impl<'t> RuleSets<'t> {
         direction: Direction,
         layer: Layer,
     ) -> Option<Arc<RuleSetInput>> {
-        let key = Key { group, direction, layer, vnet: &nic.vnet, subnet: &nic.subnet };
+        let key = Key {
+            group,
+            direction,
+            layer,
+            vnet: &nic.vnet,
+            subnet: &nic.subnet,
+        };
         if let Some(made) = self.made.get(&key) {
             return Some(Arc::clone(made));
         }
         let scope = Scope::of(self.topology, &nic.vnet, &nic.subnet, &self.members)?;
         let rules = &self.topology.nsgs.get(group)?.rules;
-        let set = keep(&mut self.kept, rule_set(group, rules, direction, layer, &scope));
+        let set = keep(
+            &mut self.kept,
+            rule_set(group, rules, direction, layer, &scope),
+        );
         self.made.insert(key, Arc::clone(&set));
         Some(set)
     }
 
     fn admin(&mut self, nic: &'t Nic, direction: Direction) -> Option<Arc<RuleSetInput>> {
         let layer = Layer::SecurityAdmin;
-        let key = Key { group: ADMIN, direction, layer, vnet: &nic.vnet, subnet: &nic.subnet };
+        let key = Key {
+            group: ADMIN,
+            direction,
+            layer,
+            vnet: &nic.vnet,
+            subnet: &nic.subnet,
+        };
         if let Some(made) = self.made.get(&key) {
             return Some(Arc::clone(made));
         }
@@ -91,7 +114,10 @@ impl<'t> RuleSets<'t> {
             name: ADMIN.to_owned(),
             layer,
             covers_platform: rules.iter().any(|rule| names_platform(rule)),
-            rules: rules.into_iter().map(|rule| rule_input(rule, &scope)).collect(),
+            rules: rules
+                .into_iter()
+                .map(|rule| rule_input(rule, &scope))
+                .collect(),
         };
         let set = keep(&mut self.kept, set);
         self.made.insert(key, Arc::clone(&set));
@@ -138,5 +164,8 @@ fn own_only(peer: &str, own: &Vnet, remote: &Vnet, position: usize) -> [RuleInpu
         source_ports: Vec::new(),
         destination_ports: Vec::new(),
     };
-    [rule(Access::Allow, Some(&own.address_space), 0), rule(Access::Deny, None, 1)]
+    [
+        rule(Access::Allow, Some(&own.address_space), 0),
+        rule(Access::Deny, None, 1),
+    ]
 }

@@ -17,7 +17,13 @@ struct Style {
     reset: &'static str,
 }
 
-const PLAIN: Style = Style { error: "", warning: "", frame: "", bold: "", reset: "" };
+const PLAIN: Style = Style {
+    error: "",
+    warning: "",
+    frame: "",
+    bold: "",
+    reset: "",
+};
 const COLOURED: Style = Style {
     error: "\x1b[1;31m",
     warning: "\x1b[1;33m",
@@ -42,7 +48,11 @@ pub(super) fn render(diagnostics: &Diagnostics, colour: bool) -> String {
 pub(super) fn excerpt(line: &str, column: u32, width: u32) -> (String, u32, u32) {
     let column = (column as usize).saturating_sub(1);
     let length = line.chars().count();
-    let skip = if length <= EXCERPT_MAX { 0 } else { column.saturating_sub(LEAD) };
+    let skip = if length <= EXCERPT_MAX {
+        0
+    } else {
+        column.saturating_sub(LEAD)
+    };
     let shown: String = line
         .chars()
         .skip(skip)
@@ -56,7 +66,11 @@ pub(super) fn excerpt(line: &str, column: u32, width: u32) -> (String, u32, u32)
     let shown = shown.trim_end().to_owned();
     let start = (column - skip.min(column)).min(EXCERPT_MAX);
     let rest = shown.chars().count().saturating_sub(start);
-    let width = if width == 0 { rest } else { (width as usize).min(rest) };
+    let width = if width == 0 {
+        rest
+    } else {
+        (width as usize).min(rest)
+    };
     (shown, number(start), number(width.max(1)))
 }
 
@@ -65,7 +79,9 @@ fn one(out: &mut String, found: &Diagnostic, file_name: &str, style: &Style) {
         Severity::Error => ("error", style.error),
         Severity::Warning => ("warning", style.warning),
     };
-    let Style { frame, bold, reset, .. } = *style;
+    let Style {
+        frame, bold, reset, ..
+    } = *style;
     let gutter = found.line.to_string();
     let blank = " ".repeat(gutter.len());
     let code = found.code;
@@ -78,10 +94,17 @@ fn one(out: &mut String, found: &Diagnostic, file_name: &str, style: &Style) {
         let carets = "^".repeat(found.excerpt_width as usize);
         let _ = writeln!(out, "{blank} {frame}|{reset}");
         let _ = writeln!(out, "{frame}{gutter} |{reset} {}", found.excerpt);
-        let _ = writeln!(out, "{blank} {frame}|{reset} {indent}{colour}{carets}{reset}");
+        let _ = writeln!(
+            out,
+            "{blank} {frame}|{reset} {indent}{colour}{carets}{reset}"
+        );
     }
     if !found.path.is_empty() {
-        let _ = writeln!(out, "{blank} {frame}={reset} at: {}", printable(&found.path));
+        let _ = writeln!(
+            out,
+            "{blank} {frame}={reset} at: {}",
+            printable(&found.path)
+        );
     }
     if let Some(help) = &found.help {
         let _ = writeln!(out, "{blank} {frame}={reset} help: {}", printable(help));
@@ -89,14 +112,26 @@ fn one(out: &mut String, found: &Diagnostic, file_name: &str, style: &Style) {
 }
 
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 fn summary(diagnostics: &Diagnostics) -> String {
-    let of = |severity| diagnostics.diagnostics.iter().filter(|d| d.severity == severity).count();
+    let of = |severity| {
+        diagnostics
+            .diagnostics
+            .iter()
+            .filter(|d| d.severity == severity)
+            .count()
+    };
     let counts = [
         (of(Severity::Error), diagnostics.omitted_errors, "error"),
-        (of(Severity::Warning), diagnostics.omitted_warnings, "warning"),
+        (
+            of(Severity::Warning),
+            diagnostics.omitted_warnings,
+            "warning",
+        ),
     ];
     let parts: Vec<String> = counts
         .iter()
@@ -104,11 +139,19 @@ fn summary(diagnostics: &Diagnostics) -> String {
         .map(|(shown, omitted, what)| {
             let total = shown + omitted;
             let plural = if total == 1 { "" } else { "s" };
-            let note = if *omitted > 0 { format!(" ({omitted} not shown)") } else { String::new() };
+            let note = if *omitted > 0 {
+                format!(" ({omitted} not shown)")
+            } else {
+                String::new()
+            };
             format!("{total} {what}{plural}{note}")
         })
         .collect();
-    if parts.is_empty() { String::new() } else { format!("{}\n", parts.join(", ")) }
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!("{}\n", parts.join(", "))
+    }
 }
 
 fn number(value: usize) -> u32 {

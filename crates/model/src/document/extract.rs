@@ -9,6 +9,7 @@ use super::node::{Node, Value, shorten};
 use crate::diagnostics::{Code, Sink};
 use crate::place::{At, Path, Place};
 use crate::topology::Choice;
+use crate::validate::limits::TEXT_CHARS_MAX;
 
 /// A value in the tree, and the way to it.
 #[derive(Clone)]
@@ -19,11 +20,17 @@ pub(crate) struct Cursor<'n> {
 
 impl<'n> Cursor<'n> {
     pub(crate) fn root(node: &'n Node) -> Cursor<'n> {
-        Cursor { node, path: Path::default() }
+        Cursor {
+            node,
+            path: Path::default(),
+        }
     }
 
     pub(crate) fn place(&self) -> Place {
-        Place { span: self.node.span, path: self.path.clone() }
+        Place {
+            span: self.node.span,
+            path: self.path.clone(),
+        }
     }
 
     pub(crate) fn is_map(&self) -> bool {
@@ -32,7 +39,10 @@ impl<'n> Cursor<'n> {
 
     /// The values of a map with fixed keys; nothing at all counts as an empty map.
     pub(crate) fn fields(&self, keys: &'static [KeySpec], sink: &mut Sink) -> Fields<'n> {
-        let mut fields = Fields { place: self.place(), values: HashMap::new() };
+        let mut fields = Fields {
+            place: self.place(),
+            values: HashMap::new(),
+        };
         let entries = match &self.node.value {
             Value::Map(entries) => entries.as_slice(),
             Value::Null => &[],
@@ -44,7 +54,10 @@ impl<'n> Cursor<'n> {
         };
         for (key, node) in entries {
             let path = self.path.key(&key.text);
-            let place = Place { span: key.span, path: path.clone() };
+            let place = Place {
+                span: key.span,
+                path: path.clone(),
+            };
             let Some(spec) = keys.iter().find(|spec| spec.is_called(&key.text)) else {
                 unknown_key(&key.text, keys, &place, sink);
                 continue;
@@ -53,7 +66,10 @@ impl<'n> Cursor<'n> {
                 let message = if key.text == spec.name {
                     format!("key `{}` is here twice", spec.name)
                 } else {
-                    format!("key `{}` is another spelling of `{}`, which is here too", key.text, spec.name)
+                    format!(
+                        "key `{}` is another spelling of `{}`, which is here too",
+                        key.text, spec.name
+                    )
                 };
                 sink.error(&place, Code::Duplicate, message);
                 continue;
@@ -77,14 +93,23 @@ impl<'n> Cursor<'n> {
         let mut named = Vec::with_capacity(entries.len());
         for (key, node) in entries {
             let path = self.path.key(&key.text);
-            let place = Place { span: key.span, path: path.clone() };
+            let place = Place {
+                span: key.span,
+                path: path.clone(),
+            };
             if let Some(line) = seen.insert(key.text.as_str(), key.span.line) {
                 let message = format!("name `{}` is taken on line {line}", shorten(&key.text));
                 sink.error(&place, Code::Duplicate, message);
                 continue;
             }
             check_name(&key.text, &place, sink);
-            named.push((At { value: key.text.clone(), place }, Cursor { node, path }));
+            named.push((
+                At {
+                    value: key.text.clone(),
+                    place,
+                },
+                Cursor { node, path },
+            ));
         }
         named
     }
@@ -111,7 +136,10 @@ impl<'n> Cursor<'n> {
     }
 
     fn numbered(&self, items: &'n [Node]) -> Vec<Cursor<'n>> {
-        let cursor = |(index, node)| Cursor { node, path: self.path.index(index) };
+        let cursor = |(index, node)| Cursor {
+            node,
+            path: self.path.index(index),
+        };
         items.iter().enumerate().map(cursor).collect()
     }
 
@@ -127,7 +155,10 @@ impl<'n> Cursor<'n> {
             return None;
         };
         match parse(&scalar.text) {
-            Ok(value) => Some(At { value, place: self.place() }),
+            Ok(value) => Some(At {
+                value,
+                place: self.place(),
+            }),
             Err(reason) => {
                 let message = format!("found {}; expected {expected}", self.node.describe());
                 let help = Some(reason).filter(|reason| !reason.is_empty());
@@ -141,6 +172,20 @@ impl<'n> Cursor<'n> {
         self.scalar(what, sink, |text| Ok(text.to_owned()))
     }
 
+    /// A text for people, on one line.
+    pub(crate) fn prose(&self, sink: &mut Sink) -> Option<String> {
+        let expected = format!("a text of at most {TEXT_CHARS_MAX} characters on one line");
+        let text = self.scalar(&expected, sink, |text| {
+            let good = text.chars().count() <= TEXT_CHARS_MAX && !text.contains(char::is_control);
+            if good {
+                Ok(text.to_owned())
+            } else {
+                Err(String::new())
+            }
+        })?;
+        Some(text.value)
+    }
+
     /// A name the author gives here.
     pub(crate) fn name(&self, what: &str, sink: &mut Sink) -> Option<At<String>> {
         let name = self.text(what, sink)?;
@@ -152,8 +197,16 @@ impl<'n> Cursor<'n> {
         if let Value::Scalar(scalar) = &self.node.value
             && !scalar.plain
         {
-            let message = format!("found the text {}; expected true or false", self.node.describe());
-            sink.error_help(&self.place(), Code::WrongType, message, "leave out the quotes".to_owned());
+            let message = format!(
+                "found the text {}; expected true or false",
+                self.node.describe()
+            );
+            sink.error_help(
+                &self.place(),
+                Code::WrongType,
+                message,
+                "leave out the quotes".to_owned(),
+            );
             return None;
         }
         let value = self.scalar("true or false", sink, |text| match text {
@@ -205,25 +258,37 @@ impl<'n> Fields<'n> {
     /// The value, unless the key is absent or has nothing.
     pub(crate) fn get(&self, name: &'static str) -> Option<Cursor<'n>> {
         let cursor = self.values.get(name)?;
-        if matches!(cursor.node.value, Value::Null) { None } else { Some(cursor.clone()) }
+        if matches!(cursor.node.value, Value::Null) {
+            None
+        } else {
+            Some(cursor.clone())
+        }
     }
 
     pub(crate) fn required(&self, name: &'static str, sink: &mut Sink) -> Option<Cursor<'n>> {
         let cursor = self.get(name);
         if cursor.is_none() {
-            sink.error(&self.place, Code::MissingKey, format!("key `{name}` is missing"));
+            sink.error(
+                &self.place,
+                Code::MissingKey,
+                format!("key `{name}` is missing"),
+            );
         }
         cursor
     }
 
     /// A truth value, or `default` when the key is absent.
     pub(crate) fn boolean(&self, name: &'static str, default: bool, sink: &mut Sink) -> bool {
-        self.get(name).and_then(|cursor| cursor.boolean(sink)).unwrap_or(default)
+        self.get(name)
+            .and_then(|cursor| cursor.boolean(sink))
+            .unwrap_or(default)
     }
 
     /// The items of a list, or the one value that stands for it; empty when absent.
     pub(crate) fn many(&self, name: &'static str) -> Vec<Cursor<'n>> {
-        self.get(name).map(|cursor| cursor.one_or_many()).unwrap_or_default()
+        self.get(name)
+            .map(|cursor| cursor.one_or_many())
+            .unwrap_or_default()
     }
 }
 
@@ -232,16 +297,22 @@ pub(crate) fn suggestion<'a>(
     found: &str,
     known: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
-    // Distances cost the product of the lengths: nobody mistypes a name this long.
+    // A distance costs the product of the lengths: nobody mistypes a name this long.
     if found.len() > 160 {
         return None;
     }
     let lower = found.to_ascii_lowercase();
     known
         .into_iter()
-        .map(|word| (strsim::jaro_winkler(&lower, &word.to_ascii_lowercase()), word))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|word| {
+            (
+                strsim::osa_distance(&lower, &word.to_ascii_lowercase()),
+                word,
+            )
+        })
+        // As rustc does: one slip for every three letters.
+        .filter(|(distance, word)| *distance <= lower.len().max(word.len()).max(3) / 3)
+        .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| format!("did you mean `{word}`?"))
 }
 
@@ -254,7 +325,12 @@ fn unknown_key(found: &str, keys: &[KeySpec], place: &Place, sink: &mut Sink) {
         let allowed = format!("allowed here: {}", names.join(", "));
         suggestion(found, known).map_or(allowed.clone(), |near| format!("{near} ({allowed})"))
     };
-    sink.error_help(place, Code::UnknownKey, format!("unknown key `{}`", shorten(found)), help);
+    sink.error_help(
+        place,
+        Code::UnknownKey,
+        format!("unknown key `{}`", shorten(found)),
+        help,
+    );
 }
 
 /// The cloud's rule for names of network resources.

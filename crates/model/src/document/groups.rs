@@ -14,7 +14,9 @@ pub(super) fn read(cursor: &Cursor<'_>, sink: &mut Sink) -> Vec<Named<Nsg>> {
     let named = cursor.named("network security groups", sink);
     let group = |(name, cursor): (At<String>, Cursor<'_>)| {
         let fields = cursor.fields(keys::NSG, sink);
-        let rules = fields.get("rules").map(|cursor| cursor.items("rules", sink));
+        let rules = fields
+            .get("rules")
+            .map(|cursor| cursor.items("rules", sink));
         let rules = rules
             .unwrap_or_default()
             .iter()
@@ -27,14 +29,20 @@ pub(super) fn read(cursor: &Cursor<'_>, sink: &mut Sink) -> Vec<Named<Nsg>> {
 
 pub(super) fn read_admin(cursor: &Cursor<'_>, sink: &mut Sink) -> Vec<AdminRule> {
     let items = cursor.items("security admin rules", sink);
-    items.iter().filter_map(|cursor| admin_rule(cursor, sink)).collect()
+    items
+        .iter()
+        .filter_map(|cursor| admin_rule(cursor, sink))
+        .collect()
 }
 
 /// A list of names, or a map from names to nothing.
 pub(super) fn read_asgs(cursor: &Cursor<'_>, sink: &mut Sink) -> Vec<At<String>> {
     if !cursor.is_map() {
         let items = cursor.items("names of application security groups", sink);
-        return items.iter().filter_map(|cursor| cursor.name("a name", sink)).collect();
+        return items
+            .iter()
+            .filter_map(|cursor| cursor.name("a name", sink))
+            .collect();
     }
     let named = cursor.named("application security groups", sink);
     for (_, body) in &named {
@@ -61,7 +69,14 @@ fn group_rule(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<Rule> {
     let destinations = fields.get("destinationApplicationSecurityGroups");
     let source = side(fields.get("source"), sources, sink);
     let destination = side(fields.get("destination"), destinations, sink);
-    rule(&fields, limits::RULE_PRIORITIES, access, source, destination, sink)
+    rule(
+        &fields,
+        limits::RULE_PRIORITIES,
+        access,
+        source,
+        destination,
+        sink,
+    )
 }
 
 fn admin_rule(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<AdminRule> {
@@ -81,7 +96,14 @@ fn admin_rule(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<AdminRule> {
         side(cursor, None, sink)
     });
     let vnets = values::names(fields.many("vnets"), "the name of a virtual network", sink);
-    let rule = rule(&fields, limits::ADMIN_PRIORITIES, access, source, destination, sink)?;
+    let rule = rule(
+        &fields,
+        limits::ADMIN_PRIORITIES,
+        access,
+        source,
+        destination,
+        sink,
+    )?;
     Some(AdminRule { rule, vnets })
 }
 
@@ -94,20 +116,27 @@ fn rule(
     destination: Option<Side>,
     sink: &mut Sink,
 ) -> Option<Rule> {
-    let name = fields.required("name", sink).and_then(|cursor| cursor.name("a name", sink));
-    let priority =
-        fields.required("priority", sink).and_then(|cursor| cursor.integer(priorities, sink));
-    let direction = fields.required("direction", sink).and_then(|cursor| cursor.choice(sink));
+    let name = fields
+        .required("name", sink)
+        .and_then(|cursor| cursor.name("a name", sink));
+    let priority = fields
+        .required("priority", sink)
+        .and_then(|cursor| cursor.integer(priorities, sink));
+    let direction = fields
+        .required("direction", sink)
+        .and_then(|cursor| cursor.choice(sink));
     let protocol = match fields.get("protocol") {
         Some(cursor) => cursor.choice(sink).map(|protocol| protocol.value),
         None => Some(Protocol::Any),
     };
-    let description = fields.get("description").and_then(|cursor| cursor.text("a text", sink));
+    let description = fields
+        .get("description")
+        .and_then(|cursor| cursor.prose(sink));
     let source_ports = values::ports(fields.many("sourcePorts"), sink);
     let destination_ports = values::ports(fields.many("destinationPorts"), sink);
     Some(Rule {
         name: name?,
-        description: description.map(|text| text.value),
+        description,
         priority: priority?,
         direction: direction?.value,
         access: access?,
@@ -159,8 +188,10 @@ enum Word {
 fn addresses(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<Side> {
     let expected = "a prefix, an address, a service tag, \"*\", or a map with the key asg";
     let items = cursor.one_or_many();
-    let words: Vec<At<Word>> =
-        items.iter().filter_map(|item| item.scalar(expected, sink, word)).collect();
+    let words: Vec<At<Word>> = items
+        .iter()
+        .filter_map(|item| item.scalar(expected, sink, word))
+        .collect();
     if words.len() < items.len() {
         return None;
     }
@@ -170,7 +201,12 @@ fn addresses(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<Side> {
         match word.value {
             Word::Prefix(prefix) => prefixes.push(prefix),
             Word::Any if !many => return Some(Side::Any),
-            Word::Tag(tag) if !many => return Some(Side::Tag(At { value: tag, place: word.place })),
+            Word::Tag(tag) if !many => {
+                return Some(Side::Tag(At {
+                    value: tag,
+                    place: word.place,
+                }));
+            }
             Word::Any | Word::Tag(_) => {
                 let message = "a service tag or \"*\" in a list; it must stand alone";
                 let help = "write a rule for each".to_owned();
@@ -180,7 +216,11 @@ fn addresses(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<Side> {
         }
     }
     if prefixes.is_empty() {
-        sink.error(&cursor.place(), Code::BadValue, "an empty list; \"*\" stands for all addresses");
+        sink.error(
+            &cursor.place(),
+            Code::BadValue,
+            "an empty list; \"*\" stands for all addresses",
+        );
         return None;
     }
     Some(Side::Prefixes(prefixes))
@@ -192,5 +232,9 @@ fn word(text: &str) -> Result<Word, String> {
     }
     let name = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
     let tag = text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(name);
-    if tag { Ok(Word::Tag(text.to_owned())) } else { parse_prefix(text).map(Word::Prefix) }
+    if tag {
+        Ok(Word::Tag(text.to_owned()))
+    } else {
+        parse_prefix(text).map(Word::Prefix)
+    }
 }

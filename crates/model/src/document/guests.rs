@@ -11,17 +11,26 @@ use crate::validate::limits;
 
 pub(super) fn read(cursor: &Cursor<'_>, sink: &mut Sink) -> Vec<Named<Guest>> {
     let named = cursor.named("guests", sink);
-    named.into_iter().map(|(name, cursor)| (name, guest(&cursor, sink))).collect()
+    named
+        .into_iter()
+        .map(|(name, cursor)| (name, guest(&cursor, sink)))
+        .collect()
 }
 
 fn guest(cursor: &Cursor<'_>, sink: &mut Sink) -> Guest {
     let fields = cursor.fields(keys::GUEST, sink);
     let kind = match fields.get("kind") {
-        Some(cursor) => cursor.choice(sink).map_or(GuestKind::Netns, |kind| kind.value),
+        Some(cursor) => cursor
+            .choice(sink)
+            .map_or(GuestKind::Netns, |kind| kind.value),
         None => GuestKind::Netns,
     };
     let accelerated = fields.boolean("acceleratedNetworking", true, sink);
-    Guest { kind, netns: netns(&fields, kind, sink), nics: nics(&fields, accelerated, sink) }
+    Guest {
+        kind,
+        netns: netns(&fields, kind, sink),
+        nics: nics(&fields, accelerated, sink),
+    }
 }
 
 /// The namespace of an attached guest, when it is already known.
@@ -44,8 +53,13 @@ fn netns(fields: &Fields<'_>, kind: GuestKind, sink: &mut Sink) -> Option<PathBu
 
 fn nics(fields: &Fields<'_>, accelerated: bool, sink: &mut Sink) -> Vec<Nic> {
     let Some(list) = fields.get("nics") else {
-        let name = At { value: "nic0".to_owned(), place: fields.place.clone() };
-        return nic(fields, Some(name), accelerated, sink).into_iter().collect();
+        let name = At {
+            value: "nic0".to_owned(),
+            place: fields.place.clone(),
+        };
+        return nic(fields, Some(name), accelerated, sink)
+            .into_iter()
+            .collect();
     };
     for name in keys::NIC_ONLY {
         if let Some(cursor) = fields.get(name) {
@@ -55,13 +69,20 @@ fn nics(fields: &Fields<'_>, accelerated: bool, sink: &mut Sink) -> Vec<Nic> {
     }
     let items = list.items("NICs", sink);
     if items.is_empty() {
-        sink.error(&list.place(), Code::BadValue, "an empty list; one NIC is the least");
+        sink.error(
+            &list.place(),
+            Code::BadValue,
+            "an empty list; one NIC is the least",
+        );
     }
     let read = |(index, cursor): (usize, &Cursor<'_>)| {
         let fields = cursor.fields(keys::NIC, sink);
         let name = match fields.get("name") {
             Some(cursor) => cursor.name("a name", sink),
-            None => Some(At { value: format!("nic{index}"), place: fields.place.clone() }),
+            None => Some(At {
+                value: format!("nic{index}"),
+                place: fields.place.clone(),
+            }),
         };
         let accelerated = fields.boolean("acceleratedNetworking", accelerated, sink);
         nic(&fields, name, accelerated, sink)
@@ -75,14 +96,24 @@ fn nic(
     accelerated_networking: bool,
     sink: &mut Sink,
 ) -> Option<Nic> {
-    let subnet = fields.required("subnet", sink).and_then(|cursor| subnet_reference(&cursor, sink));
+    let subnet = fields
+        .required("subnet", sink)
+        .and_then(|cursor| subnet_reference(&cursor, sink));
     let listed = fields.many("address");
-    let addresses: Vec<_> =
-        listed.iter().filter_map(|cursor| values::address(cursor, sink)).collect();
+    let addresses: Vec<_> = listed
+        .iter()
+        .filter_map(|cursor| values::address(cursor, sink))
+        .collect();
     let bad_address = addresses.len() < listed.len();
     let mac = fields.get("mac").map(|cursor| values::mac(&cursor, sink));
-    let nsg = fields.get("nsg").and_then(|cursor| cursor.text("the name of a group", sink));
-    let asgs = values::names(fields.many("asgs"), "the name of an application group", sink);
+    let nsg = fields
+        .get("nsg")
+        .and_then(|cursor| cursor.text("the name of a group", sink));
+    let asgs = values::names(
+        fields.many("asgs"),
+        "the name of an application group",
+        sink,
+    );
     let ip_forwarding = fields.boolean("ipForwarding", false, sink);
     let mtu = match fields.get("mtu") {
         Some(cursor) => cursor.integer(limits::MTUS, sink)?.value,
@@ -106,12 +137,15 @@ fn nic(
 }
 
 fn subnet_reference(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<At<(String, String)>> {
-    cursor.scalar("a subnet like app/web: virtual network, slash, subnet", sink, |text| {
-        let (vnet, subnet) = text.split_once('/').ok_or_else(String::new)?;
-        if vnet.is_empty() || subnet.is_empty() || subnet.contains('/') {
-            return Err(String::new());
-        }
-        Ok((vnet.to_owned(), subnet.to_owned()))
-    })
+    cursor.scalar(
+        "a subnet like app/web: virtual network, slash, subnet",
+        sink,
+        |text| {
+            let (vnet, subnet) = text.split_once('/').ok_or_else(String::new)?;
+            if vnet.is_empty() || subnet.is_empty() || subnet.contains('/') {
+                return Err(String::new());
+            }
+            Ok((vnet.to_owned(), subnet.to_owned()))
+        },
+    )
 }
-

@@ -9,7 +9,9 @@ use crate::validate::limits;
 pub(super) fn read(cursor: &Cursor<'_>, sink: &mut Sink) -> HostSettings {
     let fields = cursor.fields(keys::HOST, sink);
     let rate = |name, sink: &mut Sink| {
-        let rate = fields.get(name).and_then(|cursor| cursor.integer(limits::RATES, sink));
+        let rate = fields
+            .get(name)
+            .and_then(|cursor| cursor.integer(limits::RATES, sink));
         rate.map(|rate| rate.value)
     };
     let flows = fields.get("flowsPerNic");
@@ -28,7 +30,11 @@ pub(super) fn read(cursor: &Cursor<'_>, sink: &mut Sink) -> HostSettings {
 
 fn timeouts(cursor: &Cursor<'_>, sink: &mut Sink) -> TimeoutSettings {
     let fields = cursor.fields(keys::TIMEOUTS, sink);
-    let mut of = |name| fields.get(name).and_then(|cursor| values::duration_ms(&cursor, sink));
+    let mut of = |name| {
+        fields
+            .get(name)
+            .and_then(|cursor| values::duration_ms(&cursor, sink))
+    };
     TimeoutSettings {
         tcp_handshake_ms: of("tcpHandshake"),
         tcp_established_ms: of("tcpEstablished"),
@@ -44,13 +50,23 @@ pub(super) fn read_uplink(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<Uplink
     let fields = cursor.fields(keys::UPLINK, sink);
     let interface = fields.required("interface", sink).and_then(|cursor| {
         // IFNAMSIZ counts the terminating zero.
-        cursor.scalar("the name of a network interface, 1 to 15 characters", sink, |text| {
-            let good = (1..=15).contains(&text.len())
-                && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':')
-                && text != "."
-                && text != "..";
-            if good { Ok(text.to_owned()) } else { Err(String::new()) }
-        })
+        cursor.scalar(
+            "the name of a network interface, 1 to 15 characters",
+            sink,
+            |text| {
+                let good = (1..=15).contains(&text.len())
+                    && text
+                        .bytes()
+                        .all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':')
+                    && text != "."
+                    && text != "..";
+                if good {
+                    Ok(text.to_owned())
+                } else {
+                    Err(String::new())
+                }
+            },
+        )
     });
     let address = fields
         .required("providerAddress", sink)
@@ -65,12 +81,19 @@ pub(super) fn read_uplink(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<Uplink
         sink.error(&provider_address.place, Code::Address, message);
         return None;
     }
-    Some(Uplink { interface: interface?.value, provider_address, vxlan_port })
+    Some(Uplink {
+        interface: interface?.value,
+        provider_address,
+        vxlan_port,
+    })
 }
 
 pub(super) fn read_mappings(cursor: &Cursor<'_>, sink: &mut Sink) -> Vec<Mapping> {
     let items = cursor.items("mappings", sink);
-    items.iter().filter_map(|cursor| mapping(cursor, sink)).collect()
+    items
+        .iter()
+        .filter_map(|cursor| mapping(cursor, sink))
+        .collect()
 }
 
 fn mapping(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<Mapping> {
@@ -78,10 +101,19 @@ fn mapping(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<Mapping> {
     let vnet = fields
         .required("vnet", sink)
         .and_then(|cursor| cursor.text("the name of a virtual network", sink));
-    let address =
-        fields.required("address", sink).and_then(|cursor| values::address(&cursor, sink));
-    let provider =
-        fields.required("provider", sink).and_then(|cursor| values::address(&cursor, sink));
-    let mac = fields.required("mac", sink).and_then(|cursor| values::mac(&cursor, sink));
-    Some(Mapping { vnet: vnet?, address: address?, provider: provider?, mac: mac? })
+    let address = fields
+        .required("address", sink)
+        .and_then(|cursor| values::address(&cursor, sink));
+    let provider = fields
+        .required("provider", sink)
+        .and_then(|cursor| values::address(&cursor, sink));
+    let mac = fields
+        .required("mac", sink)
+        .and_then(|cursor| values::mac(&cursor, sink));
+    Some(Mapping {
+        vnet: vnet?,
+        address: address?,
+        provider: provider?,
+        mac: mac?,
+    })
 }

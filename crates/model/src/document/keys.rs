@@ -74,8 +74,14 @@ pub(crate) const RULE: &[KeySpec] = &[
     key("protocol"),
     aliased("source", &["sourceAddressPrefix", "sourceAddressPrefixes"]),
     aliased("sourcePorts", &["sourcePortRange", "sourcePortRanges"]),
-    aliased("destination", &["destinationAddressPrefix", "destinationAddressPrefixes"]),
-    aliased("destinationPorts", &["destinationPortRange", "destinationPortRanges", "ports"]),
+    aliased(
+        "destination",
+        &["destinationAddressPrefix", "destinationAddressPrefixes"],
+    ),
+    aliased(
+        "destinationPorts",
+        &["destinationPortRange", "destinationPortRanges", "ports"],
+    ),
     key("sourceApplicationSecurityGroups"),
     key("destinationApplicationSecurityGroups"),
 ];
@@ -89,8 +95,14 @@ pub(crate) const ADMIN_RULE: &[KeySpec] = &[
     key("protocol"),
     aliased("source", &["sourceAddressPrefix", "sourceAddressPrefixes"]),
     aliased("sourcePorts", &["sourcePortRange", "sourcePortRanges"]),
-    aliased("destination", &["destinationAddressPrefix", "destinationAddressPrefixes"]),
-    aliased("destinationPorts", &["destinationPortRange", "destinationPortRanges", "ports"]),
+    aliased(
+        "destination",
+        &["destinationAddressPrefix", "destinationAddressPrefixes"],
+    ),
+    aliased(
+        "destinationPorts",
+        &["destinationPortRange", "destinationPortRanges", "ports"],
+    ),
     key("vnets"),
 ];
 
@@ -134,8 +146,15 @@ pub(crate) const NIC: &[KeySpec] = &[
 
 /// What only describes a NIC, and so cannot stand beside `nics`. `acceleratedNetworking` can: there
 /// it is the default of all.
-pub(crate) const NIC_ONLY: &[&str] =
-    &["subnet", "address", "mac", "nsg", "asgs", "ipForwarding", "mtu"];
+pub(crate) const NIC_ONLY: &[&str] = &[
+    "subnet",
+    "address",
+    "mac",
+    "nsg",
+    "asgs",
+    "ipForwarding",
+    "mtu",
+];
 
 pub(crate) const UPLINK: &[KeySpec] = &[key("interface"), key("providerAddress"), key("vxlanPort")];
 

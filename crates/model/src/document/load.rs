@@ -14,8 +14,16 @@ use crate::validate::limits::{DEPTH_MAX, NODES_MAX, SOURCE_BYTES_MAX};
 pub(super) fn load(source: &str, sink: &mut Sink) -> Option<Node> {
     match read(source) {
         Ok(node) => Some(node),
-        Err(Failure { span, code, message, help }) => {
-            let place = Place { span, path: Path::default() };
+        Err(Failure {
+            span,
+            code,
+            message,
+            help,
+        }) => {
+            let place = Place {
+                span,
+                path: Path::default(),
+            };
             sink.error_help(&place, code, message, help.map(str::to_owned));
             None
         }
@@ -31,11 +39,20 @@ struct Failure {
 
 impl Failure {
     fn new(span: Span, code: Code, message: impl Into<String>) -> Failure {
-        Failure { span, code, message: message.into(), help: None }
+        Failure {
+            span,
+            code,
+            message: message.into(),
+            help: None,
+        }
     }
 }
 
-const START: Span = Span { line: 1, column: 1, width: 0 };
+const START: Span = Span {
+    line: 1,
+    column: 1,
+    width: 0,
+};
 
 fn read(source: &str) -> Result<Node, Failure> {
     if source.len() > SOURCE_BYTES_MAX {
@@ -50,14 +67,21 @@ fn read(source: &str) -> Result<Node, Failure> {
     for event in Parser::new_from_str(source) {
         let (event, marks) = event.map_err(|error| {
             let mark = error.marker();
-            let span = Span { line: number(mark.line()), column: number(mark.col() + 1), width: 1 };
+            let span = Span {
+                line: number(mark.line()),
+                column: number(mark.col() + 1),
+                width: 1,
+            };
             let mut failure = Failure::new(span, Code::Syntax, error.info());
             failure.help = advice(source, mark.line());
             failure
         })?;
         loader.event(event, span_of(marks))?;
     }
-    let empty = Node { span: START, value: Value::Null };
+    let empty = Node {
+        span: START,
+        value: Value::Null,
+    };
     Ok(loader.root.unwrap_or(empty))
 }
 
@@ -110,7 +134,10 @@ impl Loader {
                 let plain = style == ScalarStyle::Plain;
                 let value = match text.as_ref() {
                     "" | "~" | "null" | "Null" | "NULL" if plain => Value::Null,
-                    text => Value::Scalar(Scalar { text: text.to_owned(), plain }),
+                    text => Value::Scalar(Scalar {
+                        text: text.to_owned(),
+                        plain,
+                    }),
                 };
                 self.spend(1, span)?;
                 self.done(Node { span, value }, anchor)
@@ -133,7 +160,11 @@ impl Loader {
         if !foreign {
             return Ok(());
         }
-        Err(Failure::new(span, Code::Syntax, "a YAML tag; a topology has no use for tags"))
+        Err(Failure::new(
+            span,
+            Code::Syntax,
+            "a YAML tag; a topology has no use for tags",
+        ))
     }
 
     fn spend(&mut self, nodes: usize, span: Span) -> Result<(), Failure> {
@@ -152,12 +183,23 @@ impl Loader {
             return Err(Failure::new(span, Code::TooLarge, message));
         }
         self.spend(1, span)?;
-        self.open.push(Open { span, anchor, content });
+        self.open.push(Open {
+            span,
+            anchor,
+            content,
+        });
         Ok(())
     }
 
     fn leave(&mut self) -> Result<(), Failure> {
-        let Some(Open { span, anchor, content }) = self.open.pop() else { return Ok(()) };
+        let Some(Open {
+            span,
+            anchor,
+            content,
+        }) = self.open.pop()
+        else {
+            return Ok(());
+        };
         let value = match content {
             Content::List(items) => Value::List(items),
             Content::Map(entries, _) => Value::Map(entries),
@@ -202,12 +244,21 @@ impl Loader {
 
 fn as_key(node: Node) -> Result<Key, Failure> {
     match node.value {
-        Value::Scalar(scalar) => Ok(Key { text: scalar.text, span: node.span }),
-        Value::Null => Ok(Key { text: "null".to_owned(), span: node.span }),
+        Value::Scalar(scalar) => Ok(Key {
+            text: scalar.text,
+            span: node.span,
+        }),
+        Value::Null => Ok(Key {
+            text: "null".to_owned(),
+            span: node.span,
+        }),
         Value::List(_) | Value::Map(_) => {
             let message = format!("{} as a key; a key is a text", node.describe());
             let help = "a value that starts with { or [ must be quoted to be a text";
-            Err(Failure { help: Some(help), ..Failure::new(node.span, Code::Syntax, message) })
+            Err(Failure {
+                help: Some(help),
+                ..Failure::new(node.span, Code::Syntax, message)
+            })
         }
     }
 }
@@ -216,15 +267,33 @@ fn depth(node: &Node) -> usize {
     match &node.value {
         Value::Null | Value::Scalar(_) => 0,
         Value::List(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Value::Map(entries) => 1 + entries.iter().map(|(_, node)| depth(node)).max().unwrap_or(0),
+        Value::Map(entries) => {
+            1 + entries
+                .iter()
+                .map(|(_, node)| depth(node))
+                .max()
+                .unwrap_or(0)
+        }
     }
 }
 
 fn span_of(marks: Marks) -> Span {
     let (start, end) = (marks.start, marks.end);
-    let width = if start.line() == end.line() { end.col().saturating_sub(start.col()) } else { 0 };
-    let width = if start.line() == end.line() { width.max(1) } else { width };
-    Span { line: number(start.line()), column: number(start.col() + 1), width: number(width) }
+    let width = if start.line() == end.line() {
+        end.col().saturating_sub(start.col())
+    } else {
+        0
+    };
+    let width = if start.line() == end.line() {
+        width.max(1)
+    } else {
+        width
+    };
+    Span {
+        line: number(start.line()),
+        column: number(start.col() + 1),
+        width: number(width),
+    }
 }
 
 fn number(value: usize) -> u32 {

@@ -43,6 +43,32 @@ impl Node {
         }
     }
 
+    /// Plain scalars by YAML's core schema, as far as documents use it.
+    #[cfg(test)]
+    pub(crate) fn as_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Scalar(scalar) if !scalar.plain => Json::String(scalar.text.clone()),
+            Value::Scalar(scalar) => {
+                let number = scalar.text.parse::<serde_json::Number>();
+                match (scalar.text.as_str(), number) {
+                    ("true", _) => Json::Bool(true),
+                    ("false", _) => Json::Bool(false),
+                    (_, Ok(number)) => Json::Number(number),
+                    (text, Err(_)) => Json::String(text.to_owned()),
+                }
+            }
+            Value::List(items) => items.iter().map(Node::as_json).collect(),
+            Value::Map(entries) => Json::Object(
+                entries
+                    .iter()
+                    .map(|(key, node)| (key.text.clone(), node.as_json()))
+                    .collect(),
+            ),
+        }
+    }
+
     /// For messages: what was found.
     pub(crate) fn describe(&self) -> String {
         match &self.value {

@@ -10,15 +10,20 @@ pub(super) fn read(cursor: &Cursor<'_>, sink: &mut Sink) -> Vec<Named<RouteTable
     let named = cursor.named("route tables", sink);
     let table = |(name, cursor): (At<String>, Cursor<'_>)| {
         let fields = cursor.fields(keys::ROUTE_TABLE, sink);
-        let routes = fields.get("routes").map(|cursor| cursor.items("routes", sink));
+        let routes = fields
+            .get("routes")
+            .map(|cursor| cursor.items("routes", sink));
         let table = RouteTable {
             routes: routes
                 .unwrap_or_default()
                 .iter()
                 .filter_map(|cursor| route(cursor, sink))
                 .collect(),
-            disable_bgp_route_propagation: fields
-                .boolean("disableBgpRoutePropagation", false, sink),
+            disable_bgp_route_propagation: fields.boolean(
+                "disableBgpRoutePropagation",
+                false,
+                sink,
+            ),
         };
         (name, table)
     };
@@ -27,15 +32,26 @@ pub(super) fn read(cursor: &Cursor<'_>, sink: &mut Sink) -> Vec<Named<RouteTable
 
 fn route(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<Route> {
     let fields = cursor.fields(keys::ROUTE, sink);
-    let name = fields.required("name", sink).and_then(|cursor| cursor.name("a name", sink));
-    let prefix = fields.required("prefix", sink).and_then(|cursor| target(&cursor, sink));
-    let next_hop_type = fields.required("nextHopType", sink).and_then(|cursor| cursor.choice(sink));
+    let name = fields
+        .required("name", sink)
+        .and_then(|cursor| cursor.name("a name", sink));
+    let prefix = fields
+        .required("prefix", sink)
+        .and_then(|cursor| target(&cursor, sink));
+    let next_hop_type = fields
+        .required("nextHopType", sink)
+        .and_then(|cursor| cursor.choice(sink));
     let address = fields.get("nextHopIpAddress");
     let next_hop = match &address {
         Some(cursor) => Some(values::address(cursor, sink)?),
         None => None,
     };
-    Some(Route { name: name?, target: prefix?, next_hop_type: next_hop_type?, next_hop })
+    Some(Route {
+        name: name?,
+        target: prefix?,
+        next_hop_type: next_hop_type?,
+        next_hop,
+    })
 }
 
 fn target(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<RouteTarget> {
@@ -48,7 +64,10 @@ fn target(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<RouteTarget> {
         }
     })?;
     match word.value {
-        Some(prefix) => Some(RouteTarget::Prefix(At { value: prefix, place: word.place })),
+        Some(prefix) => Some(RouteTarget::Prefix(At {
+            value: prefix,
+            place: word.place,
+        })),
         None => cursor.text("a service tag", sink).map(RouteTarget::Tag),
     }
 }

@@ -12,19 +12,32 @@ use crate::topology::PortRange;
 use crate::validate::limits::TIMEOUT_MS_MAX;
 
 pub(super) fn prefix(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<At<IpNet>> {
-    cursor.scalar("a prefix like 10.0.1.0/24 or fd00:1::/64", sink, parse_prefix)
+    cursor.scalar(
+        "a prefix like 10.0.1.0/24 or fd00:1::/64",
+        sink,
+        parse_prefix,
+    )
 }
 
 pub(super) fn prefixes(cursors: Vec<Cursor<'_>>, sink: &mut Sink) -> Vec<At<IpNet>> {
-    cursors.iter().filter_map(|cursor| prefix(cursor, sink)).collect()
+    cursors
+        .iter()
+        .filter_map(|cursor| prefix(cursor, sink))
+        .collect()
 }
 
 /// The prefixes of something that must have one.
 pub(super) fn some_prefixes(cursor: Option<Cursor<'_>>, sink: &mut Sink) -> Vec<At<IpNet>> {
-    let Some(cursor) = cursor else { return Vec::new() };
+    let Some(cursor) = cursor else {
+        return Vec::new();
+    };
     let items = cursor.one_or_many();
     if items.is_empty() {
-        sink.error(&cursor.place(), Code::BadValue, "an empty list; one prefix is the least");
+        sink.error(
+            &cursor.place(),
+            Code::BadValue,
+            "an empty list; one prefix is the least",
+        );
     }
     prefixes(items, sink)
 }
@@ -36,22 +49,27 @@ pub(super) fn address(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<At<IpAddr>
 }
 
 pub(super) fn mac(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<At<MacAddr>> {
-    cursor.scalar("a unicast Ethernet address like 02:00:5e:10:00:01", sink, |text| {
-        let mac: MacAddr = text.parse().map_err(|_| String::new())?;
-        if mac.is_multicast() || mac.0 == [0; 6] {
-            return Err("the lowest bit of the first byte must be 0, and not all be 0".to_owned());
-        }
-        Ok(mac)
-    })
+    cursor.scalar(
+        "a unicast Ethernet address like 02:00:5e:10:00:01",
+        sink,
+        |text| {
+            let mac: MacAddr = text.parse().map_err(|_| String::new())?;
+            if mac.is_multicast() || mac.0 == [0; 6] {
+                return Err(
+                    "the lowest bit of the first byte must be 0, and not all be 0".to_owned(),
+                );
+            }
+            Ok(mac)
+        },
+    )
 }
 
 /// A name that refers to something.
-pub(super) fn names(
-    cursors: Vec<Cursor<'_>>,
-    what: &str,
-    sink: &mut Sink,
-) -> Vec<At<String>> {
-    cursors.iter().filter_map(|cursor| cursor.text(what, sink)).collect()
+pub(super) fn names(cursors: Vec<Cursor<'_>>, what: &str, sink: &mut Sink) -> Vec<At<String>> {
+    cursors
+        .iter()
+        .filter_map(|cursor| cursor.text(what, sink))
+        .collect()
 }
 
 /// A prefix, or an address as the prefix of itself. Bits after the length are refused: whoever
@@ -65,7 +83,9 @@ pub(super) fn parse_prefix(text: &str) -> Result<IpNet, String> {
     if whole == prefix {
         Ok(prefix)
     } else {
-        Err(format!("the address has bits beyond the prefix length: {whole}?"))
+        Err(format!(
+            "the address has bits beyond the prefix length: {whole}?"
+        ))
     }
 }
 
@@ -78,7 +98,11 @@ pub(super) fn ports(cursors: Vec<Cursor<'_>>, sink: &mut Sink) -> Vec<PortRange>
         .map(|range| range.value)
         .collect();
     // With a star among them the others say nothing more.
-    if ranges.contains(&None) { Vec::new() } else { ranges.into_iter().flatten().collect() }
+    if ranges.contains(&None) {
+        Vec::new()
+    } else {
+        ranges.into_iter().flatten().collect()
+    }
 }
 
 /// `None` is all of them.
@@ -92,7 +116,9 @@ fn parse_ports(text: &str) -> Result<Option<PortRange>, String> {
         None => (port(text)?, port(text)?),
     };
     if first > last {
-        return Err(format!("the first port comes after the last: {last}-{first}?"));
+        return Err(format!(
+            "the first port comes after the last: {last}-{first}?"
+        ));
     }
     Ok(Some(PortRange { first, last }))
 }
@@ -105,12 +131,16 @@ pub(super) fn is_any(text: &str) -> bool {
 /// A duration in milliseconds: a number of seconds, or one with its unit.
 pub(super) fn duration_ms(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<u64> {
     let expected = "a duration from 1ms to 30d: seconds, or a number with ms, s, m, h or d";
-    let duration = cursor.scalar(expected, sink, |text| parse_duration(text).ok_or_else(String::new));
+    let duration = cursor.scalar(expected, sink, |text| {
+        parse_duration(text).ok_or_else(String::new)
+    });
     duration.map(|duration| duration.value)
 }
 
 fn parse_duration(text: &str) -> Option<u64> {
-    let unit = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let unit = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
     let (digits, unit) = text.split_at(unit);
     let scale: u64 = match unit {
         "ms" => 1,
@@ -127,7 +157,11 @@ fn parse_duration(text: &str) -> Option<u64> {
     }
     let whole = whole.parse::<u64>().ok()?.checked_mul(scale)?;
     let exponent = u32::try_from(fraction.len()).ok()?;
-    let part = if fraction.is_empty() { 0 } else { fraction.parse::<u64>().ok()? };
+    let part = if fraction.is_empty() {
+        0
+    } else {
+        fraction.parse::<u64>().ok()?
+    };
     let ms = whole.checked_add(part * scale / 10u64.pow(exponent))?;
     (1..=TIMEOUT_MS_MAX).contains(&ms).then_some(ms)
 }
@@ -160,8 +194,20 @@ mod tests {
 
     #[test]
     fn a_port_range_is_in_order() {
-        assert_eq!(parse_ports("80-90"), Ok(Some(PortRange { first: 80, last: 90 })));
-        assert_eq!(parse_ports("443"), Ok(Some(PortRange { first: 443, last: 443 })));
+        assert_eq!(
+            parse_ports("80-90"),
+            Ok(Some(PortRange {
+                first: 80,
+                last: 90
+            }))
+        );
+        assert_eq!(
+            parse_ports("443"),
+            Ok(Some(PortRange {
+                first: 443,
+                last: 443
+            }))
+        );
         assert_eq!(parse_ports("Any"), Ok(None));
         assert!(parse_ports("90-80").is_err_and(|help| help.contains("80-90")));
         assert!(parse_ports("70000").is_err() && parse_ports("80,443").is_err());

@@ -6,17 +6,26 @@ use crate::diagnostics::Sink;
 
 pub(super) fn read(cursor: &Cursor<'_>, sink: &mut Sink) -> Vec<Named<Vnet>> {
     let named = cursor.named("virtual networks", sink);
-    named.into_iter().map(|(name, cursor)| (name, vnet(&cursor, sink))).collect()
+    named
+        .into_iter()
+        .map(|(name, cursor)| (name, vnet(&cursor, sink)))
+        .collect()
 }
 
 fn vnet(cursor: &Cursor<'_>, sink: &mut Sink) -> Vnet {
     let fields = cursor.fields(keys::VNET, sink);
     let space = fields.required("addressSpace", sink);
-    let subnets = fields.get("subnets").map(|cursor| cursor.named("subnets", sink));
-    let peerings = fields.get("peerings").map(|cursor| cursor.items("peerings", sink));
+    let subnets = fields
+        .get("subnets")
+        .map(|cursor| cursor.named("subnets", sink));
+    let peerings = fields
+        .get("peerings")
+        .map(|cursor| cursor.items("peerings", sink));
     Vnet {
         address_space: values::some_prefixes(space, sink),
-        vni: fields.get("vni").and_then(|cursor| cursor.integer(1..=0x00ff_ffff, sink)),
+        vni: fields
+            .get("vni")
+            .and_then(|cursor| cursor.integer(1..=0x00ff_ffff, sink)),
         subnets: subnets
             .unwrap_or_default()
             .into_iter()
@@ -37,7 +46,9 @@ fn subnet(cursor: &Cursor<'_>, sink: &mut Sink) -> Subnet {
     let prefix = fields.required("prefix", sink);
     Subnet {
         prefixes: values::some_prefixes(prefix, sink),
-        nsg: fields.get("nsg").and_then(|cursor| cursor.text("the name of a group", sink)),
+        nsg: fields
+            .get("nsg")
+            .and_then(|cursor| cursor.text("the name of a group", sink)),
         route_table: fields
             .get("routeTable")
             .and_then(|cursor| cursor.text("the name of a route table", sink)),
@@ -63,6 +74,12 @@ fn peering(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<Peering> {
     let fields = cursor.fields(keys::PEERING, sink);
     let allow_virtual_network_access = fields.boolean("allowVirtualNetworkAccess", true, sink);
     let allow_forwarded_traffic = fields.boolean("allowForwardedTraffic", false, sink);
-    let vnet = fields.required("vnet", sink)?.text("the name of a virtual network", sink)?;
-    Some(Peering { vnet, allow_virtual_network_access, allow_forwarded_traffic })
+    let vnet = fields
+        .required("vnet", sink)?
+        .text("the name of a virtual network", sink)?;
+    Some(Peering {
+        vnet,
+        allow_virtual_network_access,
+        allow_forwarded_traffic,
+    })
 }

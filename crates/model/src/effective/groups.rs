@@ -27,15 +27,36 @@ pub(crate) const DEFAULT_RULES: [DefaultRule; 6] = {
         source: Option<&'static str>,
         destination: Option<&'static str>,
     ) -> DefaultRule {
-        DefaultRule { name, priority, direction, access, source, destination }
+        DefaultRule {
+            name,
+            priority,
+            direction,
+            access,
+            source,
+            destination,
+        }
     }
     let balancer = Some("AzureLoadBalancer");
     [
         rule("AllowVnetInBound", 65000, Inbound, Allow, VNET, VNET),
-        rule("AllowAzureLoadBalancerInBound", 65001, Inbound, Allow, balancer, None),
+        rule(
+            "AllowAzureLoadBalancerInBound",
+            65001,
+            Inbound,
+            Allow,
+            balancer,
+            None,
+        ),
         rule("DenyAllInBound", 65500, Inbound, Deny, None, None),
         rule("AllowVnetOutBound", 65000, Outbound, Allow, VNET, VNET),
-        rule("AllowInternetOutBound", 65001, Outbound, Allow, None, Some("Internet")),
+        rule(
+            "AllowInternetOutBound",
+            65001,
+            Outbound,
+            Allow,
+            None,
+            Some("Internet"),
+        ),
         rule("DenyAllOutBound", 65500, Outbound, Deny, None, None),
     ]
 };

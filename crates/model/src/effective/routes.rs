@@ -63,11 +63,16 @@ struct Candidate {
 pub(crate) fn routes_of(topology: &Topology, vnet: &str, subnet: &str) -> Option<Vec<PathRoute>> {
     let network = topology.vnets.get(vnet)?;
     let subnet = network.subnets.get(subnet)?;
-    let table = subnet.route_table.as_ref().and_then(|name| topology.route_tables.get(name));
+    let table = subnet
+        .route_table
+        .as_ref()
+        .and_then(|name| topology.route_tables.get(name));
     let mut candidates = system(topology, network, table);
     candidates.extend(endpoints(topology, subnet));
     candidates.extend(gateway(network, table));
-    let routes = table.map(|table| table.routes.as_slice()).unwrap_or_default();
+    let routes = table
+        .map(|table| table.routes.as_slice())
+        .unwrap_or_default();
     candidates.extend(routes.iter().map(|route| user(topology, route)));
     Some(decide(candidates))
 }
@@ -80,18 +85,28 @@ fn system(topology: &Topology, network: &Vnet, table: Option<&RouteTable>) -> Ve
         prefixes: vec![prefix],
         rank: 0,
     };
-    let mut routes: Vec<Candidate> =
-        network.address_space.iter().map(|range| one("vnet-local", Hop::Local, *range)).collect();
+    let mut routes: Vec<Candidate> = network
+        .address_space
+        .iter()
+        .map(|range| one("vnet-local", Hop::Local, *range))
+        .collect();
     for (name, _, remote) in topology.connected(network) {
         let peer = |range: &IpNet| one("vnet-peering", Hop::Peer(name.to_owned()), *range);
         routes.extend(remote.address_space.iter().map(peer));
     }
-    let spaces: Vec<IpNet> = routes.iter().flat_map(|route| route.prefixes.clone()).collect();
-    if network.address_space.iter().any(|range| range.addr().is_ipv4()) {
+    let spaces: Vec<IpNet> = routes
+        .iter()
+        .flat_map(|route| route.prefixes.clone())
+        .collect();
+    if network
+        .address_space
+        .iter()
+        .any(|range| range.addr().is_ipv4())
+    {
         let everything = IpNet::V4(Ipv4Net::default());
         routes.push(one("internet", Hop::Internet, everything));
         // A default route of the user's means that he decides about private space as well.
-        if !table.is_some_and(|table| has_default(table)) {
+        if !table.is_some_and(has_default) {
             for reserved in RESERVED.map(IpNet::V4) {
                 if !spaces.iter().any(|space| space.contains(&reserved)) {
                     routes.push(one("reserved", Hop::None, reserved));
@@ -99,8 +114,16 @@ fn system(topology: &Topology, network: &Vnet, table: Option<&RouteTable>) -> Ve
             }
         }
     }
-    if network.address_space.iter().any(|range| range.addr().is_ipv6()) {
-        routes.push(one("internet", Hop::Internet, IpNet::V6(Ipv6Net::default())));
+    if network
+        .address_space
+        .iter()
+        .any(|range| range.addr().is_ipv6())
+    {
+        routes.push(one(
+            "internet",
+            Hop::Internet,
+            IpNet::V6(Ipv6Net::default()),
+        ));
     }
     routes
 }
@@ -153,7 +176,13 @@ fn user(topology: &Topology, route: &Route) -> Candidate {
     if let Hop::Appliance(address) = hop {
         prefixes.retain(|prefix| prefix.addr().is_ipv4() == address.is_ipv4());
     }
-    Candidate { name: route.name.clone(), origin: Origin::User, hop, prefixes, rank }
+    Candidate {
+        name: route.name.clone(),
+        origin: Origin::User,
+        hop,
+        prefixes,
+        rank,
+    }
 }
 
 /// A service in a region, a service, the cloud in a region, the cloud.
@@ -191,12 +220,22 @@ fn decide(candidates: Vec<Candidate>) -> Vec<PathRoute> {
         }
     }
     let holds = |index: usize, prefix: &IpNet| {
-        winners.get(prefix).is_some_and(|(_, _, winner)| *winner == index)
+        winners
+            .get(prefix)
+            .is_some_and(|(_, _, winner)| *winner == index)
     };
     let resolved = |(index, route): (usize, Candidate)| {
-        let (active, invalid) =
-            route.prefixes.into_iter().partition(|prefix| holds(index, prefix));
-        PathRoute { name: route.name, origin: route.origin, hop: route.hop, active, invalid }
+        let (active, invalid) = route
+            .prefixes
+            .into_iter()
+            .partition(|prefix| holds(index, prefix));
+        PathRoute {
+            name: route.name,
+            origin: route.origin,
+            hop: route.hop,
+            active,
+            invalid,
+        }
     };
     candidates.into_iter().enumerate().map(resolved).collect()
 }

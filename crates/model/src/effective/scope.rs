@@ -90,7 +90,9 @@ impl<'t> Scope<'t> {
             Endpoint::Prefixes(prefixes) => AddressSet::Prefixes(prefixes.clone()),
             Endpoint::Tag(tag) => AddressSet::Prefixes(self.tag(tag)),
             Endpoint::Asgs(names) => {
-                let members = names.iter().filter_map(|name| self.members.0.get(name.as_str()));
+                let members = names
+                    .iter()
+                    .filter_map(|name| self.members.0.get(name.as_str()));
                 let addresses: Vec<IpNet> = members.flatten().copied().map(IpNet::from).collect();
                 AddressSet::Prefixes(aggregate(&addresses))
             }
@@ -134,8 +136,14 @@ fn connected_spaces(topology: &Topology, network: &Vnet, table: Option<&str>) ->
 /// The public address space that is not the network's. Routes do not narrow it: a default route
 /// widens the tag `VirtualNetwork`, and a rule that denies the Internet must still mean something.
 fn internet(spaces: &[IpNet]) -> Vec<IpNet> {
-    let mut holes: Vec<IpNet> = NOT_PUBLIC.iter().filter_map(|text| text.parse().ok()).collect();
+    let mut holes: Vec<IpNet> = NOT_PUBLIC
+        .iter()
+        .filter_map(|text| text.parse().ok())
+        .collect();
     // A gateway that announces everything is no reason for the Internet to be empty either.
     holes.extend(spaces.iter().filter(|space| space.prefix_len() > 0));
-    subtract(&[IpNet::V4(Ipv4Net::default()), IpNet::V6(PUBLIC_IPV6)], &holes)
+    subtract(
+        &[IpNet::V4(Ipv4Net::default()), IpNet::V6(PUBLIC_IPV6)],
+        &holes,
+    )
 }

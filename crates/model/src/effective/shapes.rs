@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::groups::DEFAULT_RULES;
 use super::routes::{Hop, Origin, PathRoute};
 use super::{Scope, listed, rule_input};
-use crate::topology::{Direction, Endpoint, NicName, Nsg, PortRange, Protocol, RuleAccess, SecurityRule};
+use crate::topology::{
+    Direction, Endpoint, NicName, Nsg, PortRange, Protocol, RuleAccess, SecurityRule,
+};
 
 /// The answer to "effective route table".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,12 +117,18 @@ pub struct Association {
 impl Association {
     pub(super) fn subnet(vnet: &str, subnet: &str) -> Association {
         let id = format!("vnets/{vnet}/subnets/{subnet}");
-        Association { subnet: Some(Reference { id }), network_interface: None }
+        Association {
+            subnet: Some(Reference { id }),
+            network_interface: None,
+        }
     }
 
     pub(super) fn nic(name: &NicName) -> Association {
         let id = format!("guests/{}/nics/{}", name.guest(), name.nic());
-        Association { subnet: None, network_interface: Some(Reference { id }) }
+        Association {
+            subnet: None,
+            network_interface: Some(Reference { id }),
+        }
     }
 }
 
@@ -208,12 +216,17 @@ pub(super) fn group(
     association: Association,
     scope: &Scope<'_>,
 ) -> EffectiveNetworkSecurityGroup {
-    let own = nsg.rules.iter().map(|rule| effective_rule("securityRules", rule, scope));
+    let own = nsg
+        .rules
+        .iter()
+        .map(|rule| effective_rule("securityRules", rule, scope));
     let defaults = DEFAULT_RULES
         .iter()
         .map(|default| effective_rule("defaultSecurityRules", &default.rule(), scope));
     EffectiveNetworkSecurityGroup {
-        network_security_group: Reference { id: format!("nsgs/{name}") },
+        network_security_group: Reference {
+            id: format!("nsgs/{name}"),
+        },
         association,
         effective_security_rules: own.chain(defaults).collect(),
     }
@@ -221,7 +234,8 @@ pub(super) fn group(
 
 fn effective_rule(kind: &str, rule: &SecurityRule, scope: &Scope<'_>) -> EffectiveSecurityRule {
     let input = rule_input(rule, scope);
-    let (source_ports, destination_ports) = (ports(&rule.source_ports), ports(&rule.destination_ports));
+    let (source_ports, destination_ports) =
+        (ports(&rule.source_ports), ports(&rule.destination_ports));
     let (sources, destinations) = (written(&rule.source), written(&rule.destination));
     EffectiveSecurityRule {
         name: format!("{kind}/{}", rule.name),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::document::keys::KeySpec;
 use crate::topology::Choice;
+use crate::validate::limits::TEXT_CHARS_MAX;
 
 /// A map with fixed keys, each under all its spellings. `property` knows the schema of each; a key
 /// it does not know is a mistake here, which a test finds, and allows nothing.
@@ -23,7 +24,10 @@ pub(super) fn object(
         for spelling in key.spellings() {
             properties.insert(spelling.to_owned(), schema.clone());
         }
-        let present: Vec<Value> = key.spellings().map(|name| json!({"required": [name]})).collect();
+        let present: Vec<Value> = key
+            .spellings()
+            .map(|name| json!({"required": [name]}))
+            .collect();
         match (present.len(), needed) {
             (1, _) => {}
             (_, true) => conditions.push(json!({"oneOf": present})),
@@ -87,9 +91,16 @@ pub(super) fn described(mut schema: Value, text: &str) -> Value {
     schema
 }
 
+/// A text for people.
+pub(super) fn prose() -> Value {
+    json!({"type": "string", "maxLength": TEXT_CHARS_MAX})
+}
+
 /// The schema, or nothing: a key without a value is as one that is not there.
 pub(super) fn nullable(mut schema: Value) -> Value {
-    let Some(fields) = schema.as_object_mut() else { return schema };
+    let Some(fields) = schema.as_object_mut() else {
+        return schema;
+    };
     if let Some(Value::String(one)) = fields.get("type") {
         let both = json!([one, "null"]);
         fields.insert("type".into(), both);

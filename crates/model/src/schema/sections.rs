@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::build::{
-    boolean, choice, described, integer, key_map, list, object, one_or_many, reference,
+    boolean, choice, described, integer, key_map, list, object, one_or_many, prose, reference,
 };
 use crate::document::keys;
 use crate::topology::{Direction, GroupAccess, GuestKind, NextHopType, Protocol, RuleAccess};
@@ -22,13 +22,29 @@ pub(super) fn definitions() -> Value {
     add("rule", object(keys::RULE, RULE, rule));
     add("adminRule", object(keys::ADMIN_RULE, RULE, admin_rule));
     add("routeTable", object(keys::ROUTE_TABLE, &[], route_table));
-    add("route", object(keys::ROUTE, &["name", "prefix", "nextHopType"], route));
+    add(
+        "route",
+        object(keys::ROUTE, &["name", "prefix", "nextHopType"], route),
+    );
     add("guest", one_way_of_nics(object(keys::GUEST, &[], guest)));
     add("nic", object(keys::NIC, &["subnet"], nic));
-    add("uplink", object(keys::UPLINK, &["interface", "providerAddress"], uplink));
-    add("mapping", object(keys::MAPPING, &["vnet", "address", "provider", "mac"], mapping));
+    add(
+        "uplink",
+        object(keys::UPLINK, &["interface", "providerAddress"], uplink),
+    );
+    add(
+        "mapping",
+        object(
+            keys::MAPPING,
+            &["vnet", "address", "provider", "mac"],
+            mapping,
+        ),
+    );
     add("host", object(keys::HOST, &[], host));
-    add("timeouts", object(keys::TIMEOUTS, &[], |_| Some(reference("duration"))));
+    add(
+        "timeouts",
+        object(keys::TIMEOUTS, &[], |_| Some(reference("duration"))),
+    );
     Value::Object(all)
 }
 
@@ -63,7 +79,11 @@ fn scalars() -> Map<String, Value> {
             "A prefix like 10.0.1.0/24 or fd00:1::/64, or one address.",
         ),
         text("address", "^[0-9A-Fa-f.:]+$", "An IPv4 or IPv6 address."),
-        text("mac", "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$", "A unicast Ethernet address."),
+        text(
+            "mac",
+            "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$",
+            "A unicast Ethernet address.",
+        ),
         text(
             "tag",
             "^[A-Za-z][A-Za-z0-9_.]*$",
@@ -86,24 +106,30 @@ fn vnet(key: &str) -> Option<Value> {
             list(reference("peering")),
             "Names of other virtual networks, or maps. Both sides need one.",
         ),
-        "gatewayRoutes" => {
-            described(one_or_many(reference("prefix")), "What its gateway has learnt.")
-        }
-        "routerHop" => boolean(false, "Whether it counts as a router hop: TTL goes down by one."),
+        "gatewayRoutes" => described(
+            one_or_many(reference("prefix")),
+            "What its gateway has learnt.",
+        ),
+        "routerHop" => boolean(
+            false,
+            "Whether it counts as a router hop: TTL goes down by one.",
+        ),
         _ => return None,
     })
 }
 
 fn subnet(key: &str) -> Option<Value> {
     Some(match key {
-        "prefix" => {
-            described(one_or_many(reference("prefix")), "IPv4 up to /29, IPv6 /64, or both.")
-        }
+        "prefix" => described(
+            one_or_many(reference("prefix")),
+            "IPv4 up to /29, IPv6 /64, or both.",
+        ),
         "nsg" => described(reference("name"), "Its network security group."),
         "routeTable" => described(reference("name"), "Its route table."),
-        "serviceEndpoints" => {
-            described(one_or_many(reference("tag")), "Services it reaches directly.")
-        }
+        "serviceEndpoints" => described(
+            one_or_many(reference("tag")),
+            "Services it reaches directly.",
+        ),
         _ => return None,
     })
 }
@@ -111,12 +137,14 @@ fn subnet(key: &str) -> Option<Value> {
 fn peering(key: &str) -> Option<Value> {
     Some(match key {
         "vnet" => described(reference("name"), "The other virtual network."),
-        "allowVirtualNetworkAccess" => {
-            boolean(true, "Whether the other network belongs to the tag VirtualNetwork here.")
-        }
-        "allowForwardedTraffic" => {
-            boolean(false, "Whether packets may come from there that did not start there.")
-        }
+        "allowVirtualNetworkAccess" => boolean(
+            true,
+            "Whether the other network belongs to the tag VirtualNetwork here.",
+        ),
+        "allowForwardedTraffic" => boolean(
+            false,
+            "Whether packets may come from there that did not start there.",
+        ),
         _ => return None,
     })
 }
@@ -127,13 +155,18 @@ fn nsg(key: &str) -> Option<Value> {
 }
 
 fn side() -> Value {
-    let asgs = object(keys::ASG_SIDE, &["asg"], |_| Some(one_or_many(reference("name"))));
+    let asgs = object(keys::ASG_SIDE, &["asg"], |_| {
+        Some(one_or_many(reference("name")))
+    });
     let word = json!({
         "type": "string",
         "pattern": "^(\\*|[A-Za-z][A-Za-z0-9_.]*|[0-9A-Fa-f.:]+(/[0-9]{1,3})?)$",
     });
     let schema = json!({"anyOf": [word, {"type": "array", "items": word, "minItems": 1}, asgs]});
-    described(schema, "Prefixes and addresses, one service tag, \"*\", or application groups.")
+    described(
+        schema,
+        "Prefixes and addresses, one service tag, \"*\", or application groups.",
+    )
 }
 
 fn rule(key: &str) -> Option<Value> {
@@ -151,7 +184,10 @@ fn admin_rule(key: &str) -> Option<Value> {
     Some(match key {
         "priority" => described(integer(&limits::ADMIN_PRIORITIES), "Lower goes first."),
         "access" => choice::<RuleAccess>(),
-        "vnets" => described(one_or_many(reference("name")), "For these only; all when absent."),
+        "vnets" => described(
+            one_or_many(reference("name")),
+            "For these only; all when absent.",
+        ),
         shared => return any_rule(shared),
     })
 }
@@ -159,7 +195,7 @@ fn admin_rule(key: &str) -> Option<Value> {
 fn any_rule(key: &str) -> Option<Value> {
     Some(match key {
         "name" => reference("name"),
-        "description" => json!({"type": "string"}),
+        "description" => prose(),
         "direction" => choice::<Direction>(),
         "protocol" => described(choice::<Protocol>(), "Any when absent."),
         "source" | "destination" => reference("side"),
@@ -173,9 +209,10 @@ fn any_rule(key: &str) -> Option<Value> {
 fn route_table(key: &str) -> Option<Value> {
     Some(match key {
         "routes" => list(reference("route")),
-        "disableBgpRoutePropagation" => {
-            boolean(false, "Whether its subnets do without what the gateway learnt.")
-        }
+        "disableBgpRoutePropagation" => boolean(
+            false,
+            "Whether its subnets do without what the gateway learnt.",
+        ),
         _ => return None,
     })
 }
@@ -239,11 +276,15 @@ fn nic(key: &str) -> Option<Value> {
         "mac" => described(reference("mac"), "Made from the name when absent."),
         "nsg" => described(reference("name"), "Its own network security group."),
         "asgs" => described(one_or_many(reference("name")), "Groups it is a member of."),
-        "acceleratedNetworking" => {
-            boolean(true, "Whether an engine may execute its flows; the guest's is the default.")
-        }
+        "acceleratedNetworking" => boolean(
+            true,
+            "Whether an engine may execute its flows; the guest's is the default.",
+        ),
         "ipForwarding" => boolean(false, "Whether it may forward packets of others."),
-        "mtu" => described(integer(&limits::MTUS), "The largest IP packet; 1500 when absent."),
+        "mtu" => described(
+            integer(&limits::MTUS),
+            "The largest IP packet; 1500 when absent.",
+        ),
         _ => return None,
     })
 }
@@ -269,13 +310,18 @@ fn mapping(key: &str) -> Option<Value> {
 
 fn host(key: &str) -> Option<Value> {
     Some(match key {
-        "flowsPerNic" => described(integer(&limits::FLOWS_PER_NIC), "The most flows of one NIC."),
-        "exceptionsPerSecond" => {
-            described(integer(&limits::RATES), "The most first packets of one NIC in a second.")
-        }
-        "resimulationsPerSecond" => {
-            described(integer(&limits::RATES), "The most stale flows of one NIC in a second.")
-        }
+        "flowsPerNic" => described(
+            integer(&limits::FLOWS_PER_NIC),
+            "The most flows of one NIC.",
+        ),
+        "exceptionsPerSecond" => described(
+            integer(&limits::RATES),
+            "The most first packets of one NIC in a second.",
+        ),
+        "resimulationsPerSecond" => described(
+            integer(&limits::RATES),
+            "The most stale flows of one NIC in a second.",
+        ),
         "timeouts" => described(reference("timeouts"), "How long idle flows are kept."),
         _ => return None,
     })

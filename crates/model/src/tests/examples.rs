@@ -16,8 +16,12 @@ fn every_example_has_no_errors_and_the_warnings_it_says() {
             .filter(|code| !code.is_empty())
             .collect();
         let checked = parse(&source, &name).unwrap_or_else(|found| panic!("{found}"));
-        let found: BTreeSet<&str> =
-            checked.warnings.diagnostics.iter().map(|found| found.code.as_str()).collect();
+        let found: BTreeSet<&str> = checked
+            .warnings
+            .diagnostics
+            .iter()
+            .map(|found| found.code.as_str())
+            .collect();
         assert_eq!(found, said, "{name}\n{}", checked.warnings);
     }
 }

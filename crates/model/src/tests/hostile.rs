@@ -21,14 +21,41 @@ enum Edit {
     Repeat(prop::sample::Index, prop::sample::Index),
 }
 
+const WORDS: &[&str] = &[
+    "{",
+    "[",
+    "]",
+    "}",
+    ": ",
+    "- ",
+    "&a ",
+    "*a",
+    "\"",
+    "'",
+    "|\n",
+    "\t",
+    "\u{0}",
+    "#",
+    "\n",
+    "? ",
+    "!!binary ",
+    "%YAML 9\n",
+    "---\n",
+    "...\n",
+    "\u{feff}",
+    "::/0",
+    "4294967296",
+    "0.0.0.0/0",
+    "10.0.0.0/8",
+    "~",
+    "é",
+];
+
 fn edit() -> impl Strategy<Value = Edit> {
-    let words = ["{", "[", "]", "}", ": ", "- ", "&a ", "*a", "\"", "'", "|\n", "\t", "\u{0}", "#",
-        "\n", "? ", "!!binary ", "%YAML 9\n", "---\n", "...\n", "\u{feff}", "::/0", "4294967296",
-        "0.0.0.0/0", "10.0.0.0/8", "~", "é"];
     prop_oneof![
         (any::<prop::sample::Index>(), any::<u8>()).prop_map(|(at, byte)| Edit::Replace(at, byte)),
         (any::<prop::sample::Index>(), 1..40usize).prop_map(|(at, len)| Edit::Remove(at, len)),
-        (any::<prop::sample::Index>(), prop::sample::select(&words[..]).boxed())
+        (any::<prop::sample::Index>(), prop::sample::select(WORDS))
             .prop_map(|(at, word)| Edit::Insert(at, word)),
         (any::<prop::sample::Index>(), any::<prop::sample::Index>())
             .prop_map(|(from, to)| Edit::Repeat(from, to)),
@@ -56,7 +83,10 @@ fn apply(text: &mut Vec<u8>, edit: &Edit) {
         Edit::Repeat(from, to) => {
             let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
             let line = lines[from.index(lines.len())].to_vec();
-            let before: usize = lines[..to.index(lines.len())].iter().map(|line| line.len()).sum();
+            let before: usize = lines[..to.index(lines.len())]
+                .iter()
+                .map(|line| line.len())
+                .sum();
             text.splice(before..before, line);
         }
     }
@@ -104,7 +134,11 @@ fn aliases_cannot_multiply_without_end() {
     let mut source = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for level in 1..10 {
         let before = format!("*a{}", level - 1);
-        let _ = writeln!(source, "a{level}: &a{level} [{}]", vec![before; 10].join(", "));
+        let _ = writeln!(
+            source,
+            "a{level}: &a{level} [{}]",
+            vec![before; 10].join(", ")
+        );
     }
     assert_eq!(code_of(&source), Code::TooLarge);
 }
@@ -116,7 +150,10 @@ fn an_alias_of_what_contains_it_is_refused() {
 
 #[test]
 fn nesting_has_an_end_in_either_style() {
-    assert_eq!(code_of(&format!("vnets: {}", "[".repeat(100_000))), Code::TooLarge);
+    assert_eq!(
+        code_of(&format!("vnets: {}", "[".repeat(100_000))),
+        Code::TooLarge
+    );
     let block: String = (0..100).fold(String::new(), |mut text, level| {
         let _ = writeln!(text, "{}a:", " ".repeat(level));
         text
@@ -135,7 +172,10 @@ fn aliases_do_not_get_around_the_depth() {
 
 #[test]
 fn a_document_has_a_size() {
-    assert_eq!(code_of(&" ".repeat(limits::SOURCE_BYTES_MAX + 1)), Code::TooLarge);
+    assert_eq!(
+        code_of(&" ".repeat(limits::SOURCE_BYTES_MAX + 1)),
+        Code::TooLarge
+    );
 }
 
 #[test]
@@ -148,7 +188,12 @@ fn many_errors_are_counted_and_few_kept() {
     assert_eq!(found.diagnostics.len(), limits::DIAGNOSTICS_MAX);
     // Each has an unknown key, and a missing one.
     assert_eq!(found.omitted_errors, 2_000 - limits::DIAGNOSTICS_MAX);
-    assert!(found.to_string().ends_with("2000 errors (1900 not shown)\n"), "{found}");
+    assert!(
+        found
+            .to_string()
+            .ends_with("2000 errors (1900 not shown)\n"),
+        "{found}"
+    );
 }
 
 #[test]

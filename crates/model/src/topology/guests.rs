@@ -28,7 +28,10 @@ impl NicName {
     /// The name of this guest's NIC. Neither part may have a slash, and none in a topology has.
     pub fn of(guest: &str, nic: &str) -> NicName {
         debug_assert!(!guest.contains('/') && !nic.contains('/'));
-        NicName { guest: guest.to_owned(), nic: nic.to_owned() }
+        NicName {
+            guest: guest.to_owned(),
+            nic: nic.to_owned(),
+        }
     }
 
     /// The guest's name.

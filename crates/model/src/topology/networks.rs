@@ -54,7 +54,10 @@ pub struct Subnet {
 impl Subnet {
     /// The range of this subnet that the address is in.
     pub fn prefix_of(&self, address: IpAddr) -> Option<IpNet> {
-        self.prefixes.iter().find(|prefix| prefix.contains(&address)).copied()
+        self.prefixes
+            .iter()
+            .find(|prefix| prefix.contains(&address))
+            .copied()
     }
 
     /// The gateway guests send to: the first address after the network's own.

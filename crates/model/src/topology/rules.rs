@@ -133,9 +133,9 @@ pub enum Endpoint {
     Asgs(Vec<String>),
 }
 
-/// Ports from the first to the last, both included.
+/// Ports from the first to the last, both included; `443-443` in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(into = "String", try_from = "String")]
 pub struct PortRange {
     /// The first.
     pub first: u16,
@@ -147,5 +147,29 @@ pub struct PortRange {
 impl fmt::Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+/// A text that is not two ports in order, joined by a dash.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("port range {0:?} is not two ports in order, joined by a dash")]
+pub struct ParsePortRangeError(pub String);
+
+impl From<PortRange> for String {
+    fn from(range: PortRange) -> String {
+        range.to_string()
+    }
+}
+
+impl TryFrom<String> for PortRange {
+    type Error = ParsePortRangeError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let ports = text.split_once('-');
+        let ports = ports.and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+        match ports {
+            Some((first, last)) if first <= last => Ok(PortRange { first, last }),
+            _ => Err(ParsePortRangeError(text)),
+        }
     }
 }

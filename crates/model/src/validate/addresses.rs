@@ -35,9 +35,17 @@ impl<'d> Addresses<'d> {
         sink: &mut Sink,
     ) -> Option<NicAddress> {
         let Some(prefix) = subnet.prefix_of(address.value) else {
-            let prefixes: Vec<String> =
-                subnet.prefixes.iter().take(4).map(ToString::to_string).collect();
-            let message = format!("{} is not in the subnet's {}", address.value, prefixes.join(", "));
+            let prefixes: Vec<String> = subnet
+                .prefixes
+                .iter()
+                .take(4)
+                .map(ToString::to_string)
+                .collect();
+            let message = format!(
+                "{} is not in the subnet's {}",
+                address.value,
+                prefixes.join(", ")
+            );
             sink.error(&address.place, Code::Address, message);
             return None;
         };
@@ -45,7 +53,11 @@ impl<'d> Addresses<'d> {
         if !(first..=last).contains(&bits(address.value)) {
             let message = format!("{} is reserved in {prefix}", address.value);
             let family = address.value.is_ipv4();
-            let help = format!("usable are {} to {}", from_bits(first, family), from_bits(last, family));
+            let help = format!(
+                "usable are {} to {}",
+                from_bits(first, family),
+                from_bits(last, family)
+            );
             sink.error_help(&address.place, Code::Address, message, help);
             return None;
         }
@@ -68,11 +80,16 @@ impl<'d> Addresses<'d> {
         owner: &str,
     ) -> Option<Option<NicAddress>> {
         let mut of_family = false;
-        for prefix in subnet.prefixes.iter().filter(|prefix| prefix.addr().is_ipv4() == ipv4) {
+        for prefix in subnet
+            .prefixes
+            .iter()
+            .filter(|prefix| prefix.addr().is_ipv4() == ipv4)
+        {
             of_family = true;
             let (first, last) = usable(*prefix);
             let mut candidate = *self.next.get(&(vnet, *prefix)).unwrap_or(&first);
-            while candidate <= last && self.taken.contains_key(&(vnet, from_bits(candidate, ipv4))) {
+            while candidate <= last && self.taken.contains_key(&(vnet, from_bits(candidate, ipv4)))
+            {
                 candidate += 1;
             }
             self.next.insert((vnet, *prefix), candidate);
@@ -112,21 +129,29 @@ pub(super) fn mac_of(name: &NicName, taken: &HashMap<MacAddr, String>) -> MacAdd
 
 /// FNV-1a, 64 bits: no secret to keep, only a spread that never changes between versions.
 fn fnv1a(bytes: &[u8], salt: u8) -> u64 {
-    bytes.iter().chain([&salt]).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    bytes
+        .iter()
+        .chain([&salt])
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
 }
 
 fn resolved(address: IpAddr, prefix: IpNet) -> NicAddress {
-    NicAddress { address, prefix_length: prefix.prefix_len(), gateway: Subnet::gateway(prefix) }
+    NicAddress {
+        address,
+        prefix_length: prefix.prefix_len(),
+        gateway: Subnet::gateway(prefix),
+    }
 }
 
 /// The first and the last address a NIC can have.
 fn usable(prefix: IpNet) -> (u128, u128) {
     let (first, last) = match prefix {
-        IpNet::V4(prefix) => {
-            (u128::from(prefix.network().to_bits()), u128::from(prefix.broadcast().to_bits()))
-        }
+        IpNet::V4(prefix) => (
+            u128::from(prefix.network().to_bits()),
+            u128::from(prefix.broadcast().to_bits()),
+        ),
         IpNet::V6(prefix) => (prefix.network().to_bits(), prefix.broadcast().to_bits()),
     };
     (first.saturating_add(RESERVED_FIRST), last.saturating_sub(1))

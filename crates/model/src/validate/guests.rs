@@ -42,7 +42,14 @@ pub(super) fn resolve<'d>(
     for (name, guest) in &document.guests {
         check_guest(name, guest, sink);
         for nic in &guest.nics {
-            drafts.push(draft(&name.value, nic, vnets, &mut addresses, &mut macs, sink));
+            drafts.push(draft(
+                &name.value,
+                nic,
+                vnets,
+                &mut addresses,
+                &mut macs,
+                sink,
+            ));
         }
     }
     let mut membership = Membership::new();
@@ -52,7 +59,14 @@ pub(super) fn resolve<'d>(
         .iter()
         .map(|(name, guest)| {
             let (kind, netns) = (guest.kind, guest.netns.clone());
-            (name.value.clone(), Guest { kind, netns, nics: Vec::new() })
+            (
+                name.value.clone(),
+                Guest {
+                    kind,
+                    netns,
+                    nics: Vec::new(),
+                },
+            )
         })
         .collect();
     for draft in drafts {
@@ -66,8 +80,18 @@ pub(super) fn resolve<'d>(
         }
     }
     for (name, _) in &document.vnets {
-        let count = addresses.counts().get(name.value.as_str()).copied().unwrap_or_default();
-        limit(count, limits::ADDRESSES_PER_VNET_MAX, "addresses in use", &name.place, sink);
+        let count = addresses
+            .counts()
+            .get(name.value.as_str())
+            .copied()
+            .unwrap_or_default();
+        limit(
+            count,
+            limits::ADDRESSES_PER_VNET_MAX,
+            "addresses in use",
+            &name.place,
+            sink,
+        );
     }
     (guests, membership)
 }
@@ -82,16 +106,18 @@ fn reserve_mappings<'d>(
 ) {
     for mapping in &document.mappings {
         let owner = format!("the mapping on line {}", mapping.address.place.span.line);
-        macs.entry(mapping.mac.value).or_insert_with(|| owner.clone());
+        macs.entry(mapping.mac.value)
+            .or_insert_with(|| owner.clone());
         // An unknown network is reported with the mappings.
-        let Some((name, vnet)) = vnets.get_key_value(&mapping.vnet.value) else { continue };
+        let Some((name, vnet)) = vnets.get_key_value(&mapping.vnet.value) else {
+            continue;
+        };
         match vnet.subnet_with(mapping.address.value) {
             Some((_, subnet)) => {
                 addresses.take(name, subnet, &mapping.address, &owner, sink);
             }
             None => {
-                let message =
-                    format!("{} is in no subnet of `{name}`", mapping.address.value);
+                let message = format!("{} is in no subnet of `{name}`", mapping.address.value);
                 sink.error(&mapping.address.place, Code::Address, message);
             }
         }
@@ -99,10 +125,22 @@ fn reserve_mappings<'d>(
 }
 
 fn check_guest(name: &At<String>, guest: &document::Guest, sink: &mut Sink) {
-    limit(guest.nics.len(), limits::NICS_PER_GUEST_MAX, "NICs", &name.place, sink);
+    limit(
+        guest.nics.len(),
+        limits::NICS_PER_GUEST_MAX,
+        "NICs",
+        &name.place,
+        sink,
+    );
     unique(guest.nics.iter().map(|nic| &nic.name), "a NIC named", sink);
     let addresses = guest.nics.iter().map(|nic| nic.addresses.len()).sum();
-    limit(addresses, limits::ADDRESSES_PER_NIC_MAX, "addresses of one guest", &name.place, sink);
+    limit(
+        addresses,
+        limits::ADDRESSES_PER_NIC_MAX,
+        "addresses of one guest",
+        &name.place,
+        sink,
+    );
 }
 
 fn draft<'d>(
@@ -136,7 +174,13 @@ fn draft<'d>(
             }
         }
     }
-    Draft { name, nic, home, addresses: taken, mac: nic.mac.as_ref().map(|mac| mac.value) }
+    Draft {
+        name,
+        nic,
+        home,
+        addresses: taken,
+        mac: nic.mac.as_ref().map(|mac| mac.value),
+    }
 }
 
 fn home<'d>(
@@ -153,7 +197,10 @@ fn home<'d>(
     };
     let found = network.subnets.get(subnet);
     if found.is_none() {
-        let message = format!("no subnet `{}` in virtual network `{vnet}`", shorten(subnet));
+        let message = format!(
+            "no subnet `{}` in virtual network `{vnet}`",
+            shorten(subnet)
+        );
         let help = suggestion(subnet, network.subnets.keys().map(String::as_str));
         sink.error_help(&nic.subnet.place, Code::UnknownReference, message, help);
     }
@@ -169,12 +216,22 @@ fn join(
     sink: &mut Sink,
 ) -> Vec<String> {
     unique(&nic.asgs, "membership of", sink);
-    limit(nic.asgs.len(), limits::ASGS_PER_NIC_MAX, "memberships", &nic.name.place, sink);
+    limit(
+        nic.asgs.len(),
+        limits::ASGS_PER_NIC_MAX,
+        "memberships",
+        &nic.name.place,
+        sink,
+    );
     let vnet = &nic.subnet.value.0;
     let mut joined = Vec::with_capacity(nic.asgs.len());
     for asg in &nic.asgs {
-        let Some(name) = names.asg(asg, sink) else { continue };
-        let home = membership.entry(name.clone()).or_insert_with(|| vnet.clone());
+        let Some(name) = names.asg(asg, sink) else {
+            continue;
+        };
+        let home = membership
+            .entry(name.clone())
+            .or_insert_with(|| vnet.clone());
         if home != vnet {
             let message = format!(
                 "`{name}` has members in virtual network `{home}`, and this NIC is in `{vnet}`"
@@ -185,7 +242,13 @@ fn join(
         let count = members.entry(name.clone()).or_default();
         *count += 1;
         if *count == limits::MEMBERS_PER_ASG_MAX + 1 {
-            limit(*count, limits::MEMBERS_PER_ASG_MAX, "members of a group", &asg.place, sink);
+            limit(
+                *count,
+                limits::MEMBERS_PER_ASG_MAX,
+                "members of a group",
+                &asg.place,
+                sink,
+            );
         }
         joined.push(name);
     }
@@ -217,7 +280,9 @@ fn finish<'d>(
             }
         }
     }
-    let ipv6 = own.iter().any(|address| matches!(address.address, IpAddr::V6(_)));
+    let ipv6 = own
+        .iter()
+        .any(|address| matches!(address.address, IpAddr::V6(_)));
     if ipv6 && draft.nic.mtu < limits::MTU_IPV6_MIN {
         let message = format!(
             "MTU {} on a NIC with an IPv6 address, which needs {} at least",

@@ -10,6 +10,8 @@ pub const DEPTH_MAX: usize = 32;
 pub const NODES_MAX: usize = 2_000_000;
 /// Errors kept, and warnings kept.
 pub const DIAGNOSTICS_MAX: usize = 100;
+/// Characters of a description, or of the topology's own name.
+pub const TEXT_CHARS_MAX: usize = 140;
 /// Bytes of a file system path, with its terminating zero (Linux's `PATH_MAX`).
 pub const PATH_BYTES_MAX: usize = 4096;
 

@@ -16,7 +16,11 @@ pub(super) fn check(document: &Document, topology: &Topology, sink: &mut Sink) {
                 if subnet.route_table.as_ref() != Some(&table_name.value) {
                     continue;
                 }
-                let served = Served { vnet_name, vnet, subnet_name };
+                let served = Served {
+                    vnet_name,
+                    vnet,
+                    subnet_name,
+                };
                 for route in &table.routes {
                     appliance(route, &served, topology, &index, sink);
                     if guarded.contains(&(vnet_name.as_str(), subnet_name.as_str())) {
@@ -38,16 +42,23 @@ struct Served<'t> {
 /// Subnets where a group decides something: their own, or a NIC's.
 fn guarded_subnets(topology: &Topology) -> HashSet<(&str, &str)> {
     let subnets = topology.vnets.iter().flat_map(|(vnet, body)| {
-        let guarded = body.subnets.iter().filter(|(_, subnet)| subnet.nsg.is_some());
+        let guarded = body
+            .subnets
+            .iter()
+            .filter(|(_, subnet)| subnet.nsg.is_some());
         guarded.map(|(subnet, _)| (vnet.as_str(), subnet.as_str()))
     });
     let nics = topology.guests.values().flat_map(|guest| &guest.nics);
     let guarded = nics.filter(|nic| nic.nsg.is_some());
-    subnets.chain(guarded.map(|nic| (nic.vnet.as_str(), nic.subnet.as_str()))).collect()
+    subnets
+        .chain(guarded.map(|nic| (nic.vnet.as_str(), nic.subnet.as_str())))
+        .collect()
 }
 
 fn widened_tag(route: &document::Route, served: &Served<'_>, sink: &mut Sink) {
-    let RouteTarget::Prefix(prefix) = &route.target else { return };
+    let RouteTarget::Prefix(prefix) = &route.target else {
+        return;
+    };
     if prefix.value.prefix_len() != 0 {
         return;
     }
@@ -74,7 +85,8 @@ fn appliance<'t>(
     let address = hop.value;
     let subnet = format!("{}/{}", served.vnet_name, served.subnet_name);
     let Some(found) = find(address, served, topology, index) else {
-        let message = format!("no NIC that `{subnet}` can reach has the next hop's address {address}");
+        let message =
+            format!("no NIC that `{subnet}` can reach has the next hop's address {address}");
         let help = "traffic of this route is dropped until there is one, \
                     in the same virtual network or in a connected peer";
         sink.warning(&hop.place, Code::Appliance, message, help);
@@ -106,7 +118,10 @@ fn index(topology: &Topology) -> Index<'_> {
     let remote = remote.map(|mapping| ((mapping.vnet.as_str(), mapping.address), Hop::Remote));
     let local = topology.nics().flat_map(|(name, _, nic)| {
         let hop = move |own: &NicAddress| {
-            ((nic.vnet.as_str(), own.address), Hop::Nic(name.clone(), nic))
+            (
+                (nic.vnet.as_str(), own.address),
+                Hop::Nic(name.clone(), nic),
+            )
         };
         nic.addresses.iter().map(hop)
     });
@@ -121,5 +136,7 @@ fn find<'i, 't>(
     index: &'i Index<'t>,
 ) -> Option<&'i Hop<'t>> {
     let peers = topology.connected(served.vnet).map(|(name, _, _)| name);
-    std::iter::once(served.vnet_name).chain(peers).find_map(|vnet| index.get(&(vnet, address)))
+    std::iter::once(served.vnet_name)
+        .chain(peers)
+        .find_map(|vnet| index.get(&(vnet, address)))
 }

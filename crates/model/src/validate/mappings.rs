@@ -23,14 +23,21 @@ pub(super) fn resolve(document: &Document, topology: &Topology, sink: &mut Sink)
     let mut unstable = HashSet::new();
     let mut mappings = Vec::with_capacity(document.mappings.len());
     for mapping in &document.mappings {
-        let known = Names::known(&mapping.vnet, &names.vnets, "virtual network", "vnets", sink);
+        let known = Names::known(
+            &mapping.vnet,
+            &names.vnets,
+            "virtual network",
+            "vnets",
+            sink,
+        );
         let Some(vnet) = known else { continue };
         if let Some(uplink) = &topology.uplink {
             check_provider(mapping, uplink.provider_address, sink);
         }
         if counted.contains(vnet.as_str()) && unstable.insert(vnet.clone()) {
             let message = format!("`{vnet}` has addresses on other hosts and no `vni` of its own");
-            let help = "the VNI must be the same on all hosts; one that is given by counting is not";
+            let help =
+                "the VNI must be the same on all hosts; one that is given by counting is not";
             sink.warning(&mapping.vnet.place, Code::UnstableVni, message, help);
         }
         mappings.push(Mapping {
@@ -44,11 +51,7 @@ pub(super) fn resolve(document: &Document, topology: &Topology, sink: &mut Sink)
     mappings
 }
 
-fn check_provider(
-    mapping: &crate::document::Mapping,
-    own: std::net::IpAddr,
-    sink: &mut Sink,
-) {
+fn check_provider(mapping: &crate::document::Mapping, own: std::net::IpAddr, sink: &mut Sink) {
     let provider = mapping.provider.value;
     let message = if provider == own {
         format!("{provider} is this host; its addresses are those of its guests")

@@ -30,7 +30,9 @@ pub(crate) const PLATFORM_TAGS: [&str; 6] = [
 
 /// The tag's own spelling, when the platform has such a tag.
 pub(super) fn platform_tag(name: &str) -> Option<&'static str> {
-    PLATFORM_TAGS.into_iter().find(|tag| tag.eq_ignore_ascii_case(name))
+    PLATFORM_TAGS
+        .into_iter()
+        .find(|tag| tag.eq_ignore_ascii_case(name))
 }
 
 impl<'d> Names<'d> {
@@ -41,9 +43,17 @@ impl<'d> Names<'d> {
         Names {
             vnets: keys(&document.vnets),
             nsgs: keys(&document.nsgs),
-            asgs: document.asgs.iter().map(|name| name.value.as_str()).collect(),
+            asgs: document
+                .asgs
+                .iter()
+                .map(|name| name.value.as_str())
+                .collect(),
             route_tables: keys(&document.route_tables),
-            tags: document.service_tags.iter().map(|(name, _)| name.value.as_str()).collect(),
+            tags: document
+                .service_tags
+                .iter()
+                .map(|(name, _)| name.value.as_str())
+                .collect(),
         }
     }
 
@@ -77,7 +87,13 @@ impl<'d> Names<'d> {
     }
 
     pub(super) fn route_table(&self, name: Option<&At<String>>, sink: &mut Sink) -> Option<String> {
-        Names::known(name?, &self.route_tables, "route table", "routeTables", sink)
+        Names::known(
+            name?,
+            &self.route_tables,
+            "route table",
+            "routeTables",
+            sink,
+        )
     }
 
     /// A tag for a rule: the platform's, or a declared one; in its own spelling.
@@ -100,7 +116,11 @@ impl<'d> Names<'d> {
     }
 
     fn lookup_tag(&self, name: &At<String>, also: &[&str], sink: &mut Sink) -> Option<String> {
-        if let Some(tag) = self.tags.iter().find(|tag| tag.eq_ignore_ascii_case(&name.value)) {
+        if let Some(tag) = self
+            .tags
+            .iter()
+            .find(|tag| tag.eq_ignore_ascii_case(&name.value))
+        {
             return Some((*tag).to_owned());
         }
         let message = format!("no service tag `{}`", shorten(&name.value));

@@ -22,16 +22,37 @@ pub(super) fn resolve(
     let vnis = identifiers(document, sink);
     let mut vnets = BTreeMap::new();
     for ((name, vnet), vni) in document.vnets.iter().zip(vnis) {
-        limit(vnet.address_space.len(), limits::RANGES_MAX, "address ranges", &name.place, sink);
-        limit(vnet.subnets.len(), limits::SUBNETS_PER_VNET_MAX, "subnets", &name.place, sink);
+        limit(
+            vnet.address_space.len(),
+            limits::RANGES_MAX,
+            "address ranges",
+            &name.place,
+            sink,
+        );
+        limit(
+            vnet.subnets.len(),
+            limits::SUBNETS_PER_VNET_MAX,
+            "subnets",
+            &name.place,
+            sink,
+        );
         let gateway = &vnet.gateway_routes;
-        limit(gateway.len(), limits::GATEWAY_ROUTES_MAX, "gateway routes", &name.place, sink);
+        limit(
+            gateway.len(),
+            limits::GATEWAY_ROUTES_MAX,
+            "gateway routes",
+            &name.place,
+            sink,
+        );
         for range in &vnet.address_space {
             refuse_special(range, sink);
         }
         report_overlaps(&vnet.address_space, sink);
-        let ranges: Vec<&At<IpNet>> =
-            vnet.subnets.iter().flat_map(|(_, subnet)| &subnet.prefixes).collect();
+        let ranges: Vec<&At<IpNet>> = vnet
+            .subnets
+            .iter()
+            .flat_map(|(_, subnet)| &subnet.prefixes)
+            .collect();
         report_overlaps(ranges, sink);
         let subnets = vnet
             .subnets
@@ -89,14 +110,27 @@ fn subnet(
     sink: &mut Sink,
 ) -> Subnet {
     if let Some(first) = subnet.prefixes.first() {
-        limit(subnet.prefixes.len(), limits::RANGES_MAX, "prefixes", &first.place, sink);
+        limit(
+            subnet.prefixes.len(),
+            limits::RANGES_MAX,
+            "prefixes",
+            &first.place,
+            sink,
+        );
     }
     for prefix in &subnet.prefixes {
         check_subnet_size(prefix, sink);
-        let inside = vnet.address_space.iter().any(|range| range.value.contains(&prefix.value));
+        let inside = vnet
+            .address_space
+            .iter()
+            .any(|range| range.value.contains(&prefix.value));
         if !inside && !vnet.address_space.is_empty() {
-            let space: Vec<String> =
-                vnet.address_space.iter().take(4).map(|range| range.value.to_string()).collect();
+            let space: Vec<String> = vnet
+                .address_space
+                .iter()
+                .take(4)
+                .map(|range| range.value.to_string())
+                .collect();
             let message = format!(
                 "{} is outside of the virtual network's address space {}",
                 prefix.value,
@@ -126,7 +160,10 @@ fn check_subnet_size(prefix: &At<IpNet>, sink: &mut Sink) {
     let length = prefix.value.prefix_len();
     let message = match prefix.value {
         IpNet::V4(_) if length > 29 => {
-            format!("{} has no room: an IPv4 subnet is /29 or larger", prefix.value)
+            format!(
+                "{} has no room: an IPv4 subnet is /29 or larger",
+                prefix.value
+            )
         }
         IpNet::V6(_) if length != 64 => {
             format!("{} is no /64: an IPv6 subnet is exactly that", prefix.value)
@@ -150,7 +187,9 @@ fn refuse_special(range: &At<IpNet>, sink: &mut Sink) {
         ("ff00::/8", "multicast"),
     ];
     for (special, what) in SPECIAL {
-        let Ok(special) = special.parse::<IpNet>() else { continue };
+        let Ok(special) = special.parse::<IpNet>() else {
+            continue;
+        };
         if overlap(&special, &range.value) {
             let message = format!("{} overlaps {special} ({what})", range.value);
             sink.error(&range.place, Code::AddressRange, message);
@@ -183,5 +222,9 @@ pub(super) fn report_overlaps<'a>(
 
 /// Sorts a prefix right after those that contain it.
 pub(super) fn key(prefix: &IpNet) -> (bool, IpAddr, u8) {
-    (prefix.addr().is_ipv6(), prefix.network(), prefix.prefix_len())
+    (
+        prefix.addr().is_ipv6(),
+        prefix.network(),
+        prefix.prefix_len(),
+    )
 }

@@ -21,16 +21,34 @@ pub(super) fn resolve(
         .vnets
         .iter()
         .flat_map(|(name, vnet)| {
-            vnet.peerings.iter().map(|peering| (name.value.as_str(), peering.vnet.value.as_str()))
+            vnet.peerings
+                .iter()
+                .map(|peering| (name.value.as_str(), peering.vnet.value.as_str()))
         })
         .collect();
     for (name, vnet) in &document.vnets {
         let count = vnet.peerings.len();
-        limit(count, limits::PEERINGS_PER_VNET_MAX, "peerings", &name.place, sink);
-        unique(vnet.peerings.iter().map(|peering| &peering.vnet), "a peering with", sink);
+        limit(
+            count,
+            limits::PEERINGS_PER_VNET_MAX,
+            "peerings",
+            &name.place,
+            sink,
+        );
+        unique(
+            vnet.peerings.iter().map(|peering| &peering.vnet),
+            "a peering with",
+            sink,
+        );
         let mut resolved = BTreeMap::new();
         for peering in &vnet.peerings {
-            let known = Names::known(&peering.vnet, &names.vnets, "virtual network", "vnets", sink);
+            let known = Names::known(
+                &peering.vnet,
+                &names.vnets,
+                "virtual network",
+                "vnets",
+                sink,
+            );
             let Some(remote) = known else { continue };
             if remote == name.value {
                 let message = "a virtual network cannot be its own peer";
@@ -59,7 +77,11 @@ fn side(own: &str, peering: &document::Peering, both: bool, sink: &mut Sink) -> 
     Peering {
         allow_virtual_network_access: peering.allow_virtual_network_access,
         allow_forwarded_traffic: peering.allow_forwarded_traffic,
-        state: if both { PeeringState::Connected } else { PeeringState::Initiated },
+        state: if both {
+            PeeringState::Connected
+        } else {
+            PeeringState::Initiated
+        },
     }
 }
 
@@ -70,11 +92,23 @@ fn report_overlaps(
     vnets: &BTreeMap<String, Vnet>,
     sink: &mut Sink,
 ) {
-    let mut ranges: Vec<(IpNet, Option<&document::Peering>)> =
-        vnet.address_space.iter().map(|range| (range.value, None)).collect();
-    for peering in vnet.peerings.iter().filter(|peering| peering.vnet.value != own) {
+    let mut ranges: Vec<(IpNet, Option<&document::Peering>)> = vnet
+        .address_space
+        .iter()
+        .map(|range| (range.value, None))
+        .collect();
+    for peering in vnet
+        .peerings
+        .iter()
+        .filter(|peering| peering.vnet.value != own)
+    {
         if let Some(remote) = vnets.get(&peering.vnet.value) {
-            ranges.extend(remote.address_space.iter().map(|range| (*range, Some(peering))));
+            ranges.extend(
+                remote
+                    .address_space
+                    .iter()
+                    .map(|range| (*range, Some(peering))),
+            );
         }
     }
     ranges.sort_by_key(|(range, _)| key(range));

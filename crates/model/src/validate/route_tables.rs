@@ -16,13 +16,25 @@ pub(super) fn resolve(
 ) -> BTreeMap<String, RouteTable> {
     let mut tables = BTreeMap::new();
     for (name, table) in &document.route_tables {
-        limit(table.routes.len(), limits::ROUTES_PER_TABLE_MAX, "routes", &name.place, sink);
-        unique(table.routes.iter().map(|route| &route.name), "a route named", sink);
+        limit(
+            table.routes.len(),
+            limits::ROUTES_PER_TABLE_MAX,
+            "routes",
+            &name.place,
+            sink,
+        );
+        unique(
+            table.routes.iter().map(|route| &route.name),
+            "a route named",
+            sink,
+        );
         let mut targets = HashMap::new();
         let mut tagged = 0;
         let mut routes = Vec::with_capacity(table.routes.len());
         for route in &table.routes {
-            let Some(target) = target(route, names, sink) else { continue };
+            let Some(target) = target(route, names, sink) else {
+                continue;
+            };
             tagged += usize::from(matches!(target, RouteTarget::Tag(_)));
             let text = match &target {
                 RouteTarget::Prefix(prefix) => prefix.to_string(),
@@ -46,7 +58,13 @@ pub(super) fn resolve(
         let max = limits::TAG_ROUTES_PER_TABLE_MAX;
         limit(tagged, max, "routes with service tags", &name.place, sink);
         let disable_bgp_route_propagation = table.disable_bgp_route_propagation;
-        tables.insert(name.value.clone(), RouteTable { routes, disable_bgp_route_propagation });
+        tables.insert(
+            name.value.clone(),
+            RouteTable {
+                routes,
+                disable_bgp_route_propagation,
+            },
+        );
     }
     tables
 }
@@ -69,7 +87,8 @@ fn next_hop_fits(route: &document::Route, place: &Place, sink: &mut Sink) -> boo
         }
         Some(address) if !appliance => {
             let hop = route.next_hop_type.value;
-            let message = format!("`nextHopIpAddress` with next hop {hop}; only VirtualAppliance has one");
+            let message =
+                format!("`nextHopIpAddress` with next hop {hop}; only VirtualAppliance has one");
             sink.error(&address.place, Code::Conflict, message);
             false
         }

@@ -18,7 +18,13 @@ pub(super) fn resolve(
 ) -> (BTreeMap<String, Nsg>, Vec<AdminRule>) {
     let mut nsgs = BTreeMap::new();
     for (name, nsg) in &document.nsgs {
-        limit(nsg.rules.len(), limits::RULES_PER_NSG_MAX, "rules", &name.place, sink);
+        limit(
+            nsg.rules.len(),
+            limits::RULES_PER_NSG_MAX,
+            "rules",
+            &name.place,
+            sink,
+        );
         check_order(nsg.rules.iter(), sink);
         check_asg_count(name.place.clone(), nsg, sink);
         let mut rules: Vec<(&document::Rule, SecurityRule)> = nsg
@@ -40,15 +46,19 @@ fn admin_rules(
     membership: &Membership,
     sink: &mut Sink,
 ) -> Vec<AdminRule> {
-    check_order(document.security_admin_rules.iter().map(|admin| &admin.rule), sink);
+    check_order(
+        document
+            .security_admin_rules
+            .iter()
+            .map(|admin| &admin.rule),
+        sink,
+    );
     let mut rules = Vec::new();
     for admin in &document.security_admin_rules {
         let mut vnets: Vec<String> = admin
             .vnets
             .iter()
-            .filter_map(|vnet| {
-                Names::known(vnet, &names.vnets, "virtual network", "vnets", sink)
-            })
+            .filter_map(|vnet| Names::known(vnet, &names.vnets, "virtual network", "vnets", sink))
             .collect();
         vnets.sort_unstable();
         vnets.dedup();
@@ -77,7 +87,10 @@ fn check_order<'d>(rules: impl Iterator<Item = &'d document::Rule> + Clone, sink
 }
 
 fn check_asg_count(place: Place, nsg: &document::Nsg, sink: &mut Sink) {
-    let sides = nsg.rules.iter().flat_map(|rule| [&rule.source, &rule.destination]);
+    let sides = nsg
+        .rules
+        .iter()
+        .flat_map(|rule| [&rule.source, &rule.destination]);
     let names: HashSet<&str> = sides
         .filter_map(|side| match side {
             Side::Asgs(asgs) => Some(asgs),
@@ -98,7 +111,13 @@ fn resolve_rule(
 ) -> Option<SecurityRule> {
     let ports = rule.source_ports.len().max(rule.destination_ports.len());
     let max = limits::PREFIXES_PER_SIDE_MAX;
-    limit(ports, max, "port ranges on one side", &rule.name.place, sink);
+    limit(
+        ports,
+        max,
+        "port ranges on one side",
+        &rule.name.place,
+        sink,
+    );
     let portless = matches!(rule.protocol, Protocol::Icmp | Protocol::Esp | Protocol::Ah);
     if portless && ports > 0 {
         let message = format!("ports in a rule for {}, which has none", rule.protocol);
@@ -132,7 +151,13 @@ fn endpoint(side: &Side, rule: &Place, names: &Names<'_>, sink: &mut Sink) -> Op
         Side::Tag(tag) => names.tag(tag, sink).map(Endpoint::Tag),
         Side::Asgs(asgs) => {
             let max = limits::ASGS_PER_SIDE_MAX;
-            limit(asgs.len(), max, "application security groups on one side", rule, sink);
+            limit(
+                asgs.len(),
+                max,
+                "application security groups on one side",
+                rule,
+                sink,
+            );
             unique(asgs, "application security group", sink);
             let mut known: Vec<String> =
                 asgs.iter().filter_map(|asg| names.asg(asg, sink)).collect();
@@ -148,7 +173,9 @@ fn check_one_vnet(rule: &document::Rule, membership: &Membership, sink: &mut Sin
     for side in [&rule.source, &rule.destination] {
         let Side::Asgs(asgs) = side else { continue };
         for asg in asgs {
-            let Some(vnet) = membership.get(&asg.value) else { continue };
+            let Some(vnet) = membership.get(&asg.value) else {
+                continue;
+            };
             let (name, home) = *first.get_or_insert((&asg.value, vnet));
             if home != vnet {
                 let message = format!(

@@ -11,8 +11,14 @@ const LIST_MAX: usize = 32;
 pub(super) fn report(rules: &[(&document::Rule, SecurityRule)], sink: &mut Sink) {
     for (index, (written, rule)) in rules.iter().enumerate() {
         let earlier = rules[..index].iter().map(|(_, earlier)| earlier);
-        let same_way = |earlier: &&SecurityRule| earlier.direction == rule.direction;
-        if let Some(wide) = earlier.filter(same_way).find(|earlier| covers(earlier, rule)) {
+        // Two of one priority are reported as that.
+        let same_way = |earlier: &&SecurityRule| {
+            earlier.direction == rule.direction && earlier.priority < rule.priority
+        };
+        if let Some(wide) = earlier
+            .filter(same_way)
+            .find(|earlier| covers(earlier, rule))
+        {
             let message = format!(
                 "rule `{}` never decides: `{}` (priority {}) matches all that it does",
                 rule.name, wide.name, wide.priority

@@ -3,16 +3,16 @@ use std::net::IpAddr;
 use crate::classifier::layout::Layout;
 use crate::classifier::sets::{Class, Members, Place, Sets, SetsBuilder};
 use crate::classifier::{AddressCoverage, TooLarge};
-use crate::intervals::{Coverage, Intervals, PORTS_FAN_OUT, Point, V4_FAN_OUT, V6_FAN_OUT};
+use crate::intervals::{Coverage, Intervals, Point};
 
 /// A port, by the rules that cover it.
-pub(super) type PortField = Lookup<u16, PORTS_FAN_OUT>;
+pub(super) type PortField = Lookup<u16, 32, 8>;
 
 /// An address of either family, by the rules that cover it.
 #[derive(Debug)]
 pub(super) struct AddressField {
-    v4: Lookup<u32, V4_FAN_OUT>,
-    v6: Lookup<u128, V6_FAN_OUT>,
+    v4: Lookup<u32, 16, 8>,
+    v6: Lookup<u128, 8, 4>,
 }
 
 impl AddressField {
@@ -53,15 +53,15 @@ impl AddressField {
 
 /// Points of a line, by the rules that cover them.
 #[derive(Debug)]
-pub(super) struct Lookup<P, const F: usize> {
+pub(super) struct Lookup<P, const F: usize, const L: usize> {
     /// The words for whose rules the field is open.
     open: Box<[u64]>,
     /// The class of every interval, of rules for which it is not.
-    intervals: Intervals<P, F>,
+    intervals: Intervals<P, F, L>,
     sets: Sets,
 }
 
-impl<P: Point, const F: usize> Lookup<P, F> {
+impl<P: Point, const F: usize, const L: usize> Lookup<P, F, L> {
     /// The field in which the rules cover what `rules` says, in their order. Takes what its sets
     /// hold from `bytes_left`.
     pub(super) fn new<'a>(
