@@ -6,6 +6,7 @@
 //! frames do not starve commands, commands do not starve frames.
 
 mod batch;
+mod coupling;
 mod handle;
 mod observe;
 mod turn;
@@ -14,9 +15,11 @@ mod watch;
 use std::time::Duration;
 
 use bpf::BpfEngine;
-use flow::{EngineCounters, FlowEngine, FlowKey, InstallError, PortId, PortMode, Tick};
+use flow::{EngineCounters, FlowEngine, FlowKey, PortId, PortMode, Tick};
 use netdev::send::{FrameSender, SendBatch};
-use vswitch::{EngineWork, Switch};
+use vswitch::Switch;
+
+use coupling::Coupling;
 
 pub(crate) use handle::{Gone, Handle, start};
 pub(crate) use observe::{FlowsQuery, PortReport};
@@ -48,7 +51,7 @@ pub(crate) struct DataPlane {
     batch_senders: Vec<PortId>,
     /// The interface index of each port's device; zero where none is attached.
     links: Vec<u32>,
-    work: EngineWork,
+    coupling: Coupling,
     scratch: Scratch,
     watchers: Watchers,
     next_heartbeat: Tick,
@@ -56,10 +59,9 @@ pub(crate) struct DataPlane {
     stopping: bool,
 }
 
-/// Vectors that are kept, so that batches allocate nothing once they have their size.
+/// What is read off the engine's events; kept, so that reading allocates nothing.
 #[derive(Default)]
 struct Scratch {
-    refused: Vec<InstallError>,
     last: Vec<EngineCounters>,
     keys: Vec<FlowKey>,
 }
@@ -77,7 +79,7 @@ impl DataPlane {
             batch: SendBatch::with_capacity(BATCH_FRAMES, BATCH_BYTES),
             batch_senders: Vec::with_capacity(BATCH_FRAMES),
             links: vec![0; usize::from(PortId::MAX.0) + 1],
-            work: EngineWork::default(),
+            coupling: Coupling::default(),
             scratch: Scratch::default(),
             watchers: Watchers::default(),
             next_heartbeat: Tick::default(),

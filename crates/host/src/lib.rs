@@ -11,6 +11,8 @@
 //! applies the topology, and answers until it is told to end. It may be killed at any moment:
 //! established flows go on in the kernel, and the next agent finds them.
 
+#![forbid(unsafe_code)]
+
 pub mod api;
 
 mod agent;

@@ -8,11 +8,11 @@
 //!
 //! [`parse`] reports every mistake it can find in one go, each with its place. A [`Topology`] has
 //! nothing left to guess: addresses, Ethernet addresses and network identifiers are all there.
-//! [`effective`] answers in the shapes of the cloud's API; [`compile()`](compile::compile) makes the
-//! policy from the same expansion, so that what is shown is what is enforced.
+//! [`effective`] answers in the shapes of the cloud's API; [`compile()`](compile::compile) makes
+//! the policy from the same expansion, so that what is shown is what is enforced.
 //!
-//! Invariants: no I/O, no clock, nothing of packets. Hostile documents get diagnostics: size, depth,
-//! aliases and every list have a limit.
+//! Invariants: no I/O, no clock, nothing of packets. Hostile documents get diagnostics: size,
+//! depth, aliases and every list have a limit.
 #![forbid(unsafe_code)]
 
 mod diagnostics;

@@ -38,7 +38,7 @@ fn section(key: &str) -> Option<Value> {
         ),
         "securityAdminRules" => described(
             list(reference("adminRule")),
-            "Rules that go before all groups: Allow goes on to them, AlwaysAllow and Deny are final.",
+            "Rules before all groups: Allow goes on to them, AlwaysAllow and Deny are final.",
         ),
         "asgs" => described(
             json!({"anyOf": [list(reference("name")), key_map(nothing)]}),

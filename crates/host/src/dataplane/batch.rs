@@ -1,4 +1,4 @@
-use flow::{DropReason, FlowEngine, Offload, PortId};
+use flow::{DropReason, PortId};
 use netdev::receive::FrameReceiver;
 use netdev::send::PushError;
 use netdev::{VNET_HEADER_LEN, VnetHeader};
@@ -44,70 +44,19 @@ impl DataPlane {
     /// Makes the engine know what the switch decided, sends, and lets the engine execute: in this
     /// order, so that no later packet of a flow overtakes the first.
     fn flush(&mut self) {
-        self.settle_engine_deactivated();
+        self.coupling.install(&mut self.switch, &mut self.engine);
         let senders = &self.batch_senders;
         let switch = &mut self.switch;
         self.batch.send(&self.sender, |refused| {
             switch.count_transmit_failure(senders[refused.index], refused.len);
         });
         self.batch_senders.clear();
-        self.activate();
+        self.coupling.activate(&mut self.engine);
     }
 
     /// Tells the engine what changed without a packet being on its way.
     pub(super) fn settle_engine(&mut self) {
-        self.settle_engine_deactivated();
-        self.activate();
-    }
-
-    fn settle_engine_deactivated(&mut self) {
-        self.switch.take_work(&mut self.work);
-        let scratch = &mut self.scratch;
-        if !self.work.remove.is_empty() {
-            scratch.last.clear();
-            self.engine.remove(&self.work.remove, &mut scratch.last);
-            for counters in &scratch.last {
-                if self.switch.absorb(counters) {
-                    continue;
-                }
-                let dropped = self.work.removed_drops.iter().find(|(key, _)| *key == counters.key);
-                if let Some((key, reason)) = dropped {
-                    self.switch.count_engine_drops(key, *reason, &counters.counters);
-                }
-            }
-        }
-        scratch.refused.clear();
-        scratch.keys.clear();
-        if self.work.install.is_empty() {
-            return;
-        }
-        self.engine.install(&self.work.install, &mut scratch.refused);
-        for pair in &self.work.install {
-            let halves = [Some(pair.forward.key), pair.reverse.map(|half| half.key)];
-            let refusal = scratch
-                .refused
-                .iter()
-                .find(|error| halves.contains(&Some(error.key)))
-                .map(|error| error.refusal);
-            let state = match refusal {
-                Some(refusal) => Offload::NotOffloaded(Some(refusal)),
-                None => Offload::Active,
-            };
-            let flows = self.switch.flows_mut();
-            if let Some(id) = flows.lookup(&pair.forward.key) {
-                flows.set_offload(id, state);
-            }
-            if refusal.is_none() {
-                scratch.keys.extend(halves.into_iter().flatten());
-            }
-        }
-    }
-
-    fn activate(&mut self) {
-        if !self.scratch.keys.is_empty() {
-            self.engine.activate(&self.scratch.keys);
-            self.scratch.keys.clear();
-        }
+        self.coupling.settle(&mut self.switch, &mut self.engine);
     }
 
     fn enqueue(&mut self, sender: PortId, link: u32, vnet: &VnetHeader, frame: &[u8]) {

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use flow::{
-    Counters, DropCounters, DropReason, FlowEngine, FlowKey, Offload, PortId, PortMode, Tick,
-};
+use flow::{Counters, FlowEngine, FlowKey, Offload, PortId, PortMode};
 use tokio::sync::mpsc;
 use vswitch::{Explanation, PortCounters, Probe};
 
+use super::coupling::drops_in_engine;
 use super::{DataPlane, DroppedFrame};
 use crate::api::FlowRow;
 use crate::clock;
@@ -35,7 +34,7 @@ impl DataPlane {
     pub(crate) fn report(&mut self, port: PortId) -> Option<PortReport> {
         // A map that cannot be read has counted nothing we could report.
         let engine = self.engine.port_stats(port).unwrap_or_default();
-        let by_engine = self.engine_drops(port);
+        let by_engine = drops_in_engine(&self.switch, &mut self.engine, port);
         let view = self.switch.port(port)?;
         let mut drops = view.counters.drops.clone();
         drops.merge(&by_engine);
@@ -50,27 +49,6 @@ impl DataPlane {
             engine,
             drops,
         })
-    }
-
-    /// What the remembered drops of a port have swallowed in the engine so far. Those that are gone
-    /// have been counted where they went.
-    fn engine_drops(&mut self, port: PortId) -> DropCounters {
-        let entries = self.switch.flows().drops_of(port);
-        let dropping = entries.filter_map(|entry| {
-            let reason = entry.transposition().drop_reason()?;
-            Some((*entry.key(), reason))
-        });
-        let (keys, reasons): (Vec<FlowKey>, Vec<DropReason>) = dropping.unzip();
-        let mut readings = Vec::with_capacity(keys.len());
-        self.engine.read(&keys, &mut readings);
-        let by_key: HashMap<FlowKey, DropReason> = keys.into_iter().zip(reasons).collect();
-        let mut drops = DropCounters::default();
-        for reading in readings {
-            if let Some(reason) = by_key.get(&reading.key) {
-                drops.add(*reason, reading.counters.packets, reading.counters.bytes);
-            }
-        }
-        drops
     }
 
     /// Flows of a port, freshest counters included, and how many there are.

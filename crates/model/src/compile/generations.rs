@@ -1,10 +1,8 @@
 //! Which flows must follow a change.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use wire::MacAddr;
 
 use crate::effective::routes_of;
 use crate::topology::{Nic, NicName, Topology};
@@ -41,8 +39,8 @@ impl Generations {
 }
 
 /// Goes on from the topology `old` to `new`. The policy generation advances always, a NIC's path
-/// generation when its own settings, its routes or the NICs it can reach changed, and never for a
-/// change of rules. `reevaluate` asks that established connections be judged by the new rules, and
+/// generation when its own settings, its routes or how NICs in its reach take packets changed, and
+/// never for a change of rules. `reevaluate` asks that established connections be judged by the new rules, and
 /// so advances both generations of all NICs.
 pub fn advance(
     generations: &mut Generations,
@@ -56,7 +54,7 @@ pub fn advance(
     let mut paths = old.map(|old| Paths {
         old,
         new,
-        moved: moved(old, new),
+        changed: receivers_changed(old, new),
         routes: HashMap::new(),
     });
     for (name, _, nic) in new.nics() {
@@ -80,8 +78,8 @@ pub fn advance(
 struct Paths<'t> {
     old: &'t Topology,
     new: &'t Topology,
-    /// Networks in which an address is somewhere else than before.
-    moved: HashSet<&'t str>,
+    /// Networks with a NIC that takes packets otherwise than before.
+    changed: HashSet<&'t str>,
     /// For a subnet: whether its routes are the same.
     routes: HashMap<(&'t str, &'t str), bool>,
 }
@@ -115,7 +113,7 @@ impl<'t> Paths<'t> {
                 .collect()
         };
         let now = reach(self.new);
-        now == reach(self.old) && now.iter().all(|(name, ..)| !self.moved.contains(name))
+        now == reach(self.old) && now.iter().all(|(name, ..)| !self.changed.contains(name))
     }
 }
 
@@ -129,46 +127,16 @@ fn same_but_for_groups(a: &Nic, b: &Nic) -> bool {
     settings(a) == settings(b)
 }
 
-/// Where an address is, as far as senders care.
-#[derive(PartialEq, Eq)]
-enum Station {
-    /// On this host: who, with what Ethernet address, MTU, and whether it forwards.
-    Here(NicName, MacAddr, u16, bool),
-    /// On another: whose, there, and how to get there.
-    There(MacAddr, IpAddr, Option<(IpAddr, u16)>),
-}
-
-/// The networks in which an address came, went, or is somewhere else.
-fn moved<'t>(old: &'t Topology, new: &'t Topology) -> HashSet<&'t str> {
-    let (before, after) = (stations(old), stations(new));
-    let differ = |a: &HashMap<(&'t str, IpAddr), Station>,
-                  b: &HashMap<(&'t str, IpAddr), Station>| {
-        let other = a
-            .iter()
-            .filter(|(key, station)| b.get(key) != Some(station));
-        other.map(|((vnet, _), _)| *vnet).collect::<Vec<_>>()
-    };
-    differ(&before, &after)
-        .into_iter()
-        .chain(differ(&after, &before))
+/// The networks with a NIC that takes packets otherwise than before: another Ethernet address, MTU,
+/// or leave to forward. An address that comes, goes or moves is not among them: the version of its
+/// mapping tells the flows that are concerned, and no others.
+fn receivers_changed<'t>(old: &Topology, new: &'t Topology) -> HashSet<&'t str> {
+    let receives = |nic: &Nic| (nic.mac, nic.mtu, nic.ip_forwarding);
+    new.nics()
+        .filter(|(name, _, nic)| {
+            let before = old.nic(name);
+            before.is_some_and(|before| receives(before) != receives(nic))
+        })
+        .map(|(_, _, nic)| nic.vnet.as_str())
         .collect()
-}
-
-fn stations(topology: &Topology) -> HashMap<(&str, IpAddr), Station> {
-    let uplink = topology
-        .uplink
-        .as_ref()
-        .map(|uplink| (uplink.provider_address, uplink.vxlan_port));
-    let there = topology.mappings.iter().map(|mapping| {
-        let station = Station::There(mapping.mac, mapping.provider, uplink);
-        ((mapping.vnet.as_str(), mapping.address), station)
-    });
-    let here = topology.nics().flat_map(|(name, _, nic)| {
-        let station = move |address| {
-            let station = Station::Here(name.clone(), nic.mac, nic.mtu, nic.ip_forwarding);
-            ((nic.vnet.as_str(), address), station)
-        };
-        nic.addresses.iter().map(|own| own.address).map(station)
-    });
-    there.chain(here).collect()
 }

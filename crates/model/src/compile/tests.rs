@@ -322,7 +322,7 @@ fn established_flows_follow_paths_and_not_rules() {
         path_after("subnet: app/web,", "subnet: app/web, mtu: 1400,"),
         2
     );
-    // What it can reach is somewhere else, or does not forward any more.
+    // What it can reach takes packets otherwise, or does not forward any more.
     assert_eq!(
         path_after(
             "address: 10.1.1.4",
@@ -336,7 +336,8 @@ fn established_flows_follow_paths_and_not_rules() {
             "  client-1:",
             "  new-1: { subnet: app/client }\n  client-1:"
         ),
-        2
+        1,
+        "a new address is told by its mapping's version"
     );
 }
 

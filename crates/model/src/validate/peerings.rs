@@ -69,7 +69,8 @@ fn side(own: &str, peering: &document::Peering, both: bool, sink: &mut Sink) -> 
     if !both {
         let remote = &peering.vnet.value;
         let message = format!(
-            "peering with `{remote}` stays Initiated: `{remote}` has none with `{own}`, so no traffic passes"
+            "peering with `{remote}` stays Initiated: `{remote}` has none with `{own}`, \
+             so no traffic passes"
         );
         let help = format!("add `{own}` to `vnets.{remote}.peerings`");
         sink.warning(&peering.vnet.place, Code::PeeringInitiated, message, help);
