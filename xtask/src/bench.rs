@@ -5,6 +5,7 @@
 //! [probe](probe) of the distance between the two processors, takes medians into [rows], prints
 //! them, writes JSON, [compares](compare) with an earlier file and checks the bars.
 
+pub(crate) mod clearway_bed;
 pub(crate) mod compare;
 pub(crate) mod cpu_time;
 pub(crate) mod cpus;
@@ -167,7 +168,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         fs::write(file, text + "\n").with_context(|| format!("cannot write {}", file.display()))?;
     }
     if arguments.check {
-        checked(&document.rows)
+        checked(&document.rows, &results)
     } else {
         Ok(ExitCode::SUCCESS)
     }
@@ -218,7 +219,10 @@ fn read_document(file: &Path) -> Result<Document> {
 }
 
 /// Success if every row with a bar reaches it; names those that do not.
-fn checked(rows: &[Row]) -> Result<ExitCode> {
+fn checked(rows: &[Row], results: &Results) -> Result<ExitCode> {
+    if let Some(bar) = rows::bars_without_row(&results.series, &results.bars).first() {
+        bail!("there is a bar for `{}`, which nothing measures", bar.name);
+    }
     if rows.iter().all(|row| row.pass.is_none()) {
         bail!("no row has a bar to check");
     }

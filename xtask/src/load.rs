@@ -7,6 +7,7 @@ pub(crate) mod connect;
 pub(crate) mod echo;
 pub(crate) mod histogram;
 pub(crate) mod server;
+pub(crate) mod stream;
 pub(crate) mod udp_rate;
 
 use std::net::{IpAddr, SocketAddr};
@@ -60,6 +61,16 @@ pub(crate) enum Command {
         /// Begin with a datagram that is answered
         #[arg(long)]
         greet: bool,
+    },
+    /// Receive one stream, and note when what arrived
+    StreamSink {
+        #[command(flatten)]
+        serving: Serving,
+    },
+    /// Send one stream as fast as it goes
+    StreamSource {
+        #[command(flatten)]
+        asking: Asking,
     },
     /// Accept connections and close them
     AcceptServer {
@@ -174,6 +185,17 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
         } => {
             pin(asking.cpu)?;
             report(&udp_rate::blast(asking.to, *size, *greet, asking.seconds)?)
+        }
+        Command::StreamSink { serving } => {
+            pin(serving.cpu)?;
+            report(&stream::sink(
+                serving.bind,
+                &server::Stop::when_input_closes(),
+            )?)
+        }
+        Command::StreamSource { asking } => {
+            pin(asking.cpu)?;
+            report(&stream::source(asking.to, asking.seconds)?)
         }
         Command::AcceptServer { serving } => {
             pin(serving.cpu)?;

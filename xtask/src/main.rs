@@ -1,16 +1,19 @@
 //! The project's own commands, run as `cargo xtask COMMAND`.
 //!
-//! `setup` installs what a machine lacks, `test` and `lint` are what continuous integration runs,
-//! `bpf` rebuilds the eBPF objects, and `bench` measures side by side with the kernel's own paths.
+//! `quickstart` shows the product at work, `setup` installs what a machine lacks, `test` and `lint`
+//! are what continuous integration runs, `bpf` rebuilds the eBPF objects, and `bench` measures side
+//! by side with the kernel's own paths.
 //! Nothing here is part of the product; nothing here contains unsafe code.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod bpf;
+mod clearway;
 mod lint;
 mod load;
 mod process;
 mod progress;
+mod quickstart;
 mod setup;
 #[cfg(test)]
 mod skip;
@@ -37,6 +40,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// See it work: two paths, one policy, on real Linux network stacks
+    Quickstart(quickstart::Arguments),
     /// Install the tools that tests, the quickstart or benchmarks use
     Setup(setup::Arguments),
     /// Run every test and say which ones this machine could not run
@@ -52,10 +57,14 @@ enum Command {
     /// Load generators that benchmarks start inside network namespaces
     #[command(subcommand, hide = true)]
     Load(load::Command),
+    /// Removes an instance of the agent once whoever started it is no more
+    #[command(hide = true)]
+    Guard(clearway::guard::Arguments),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Quickstart(arguments) => quickstart::run(&arguments),
         Command::Setup(arguments) => setup::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Lint => lint::run(),
@@ -63,6 +72,7 @@ fn main() -> ExitCode {
         Command::Bpf(arguments) => bpf::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Load(command) => load::run(&command),
+        Command::Guard(arguments) => clearway::guard::run(&arguments),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -89,7 +89,8 @@ impl BpfEngine {
     }
 
     /// Attaches a port, synthetic and with generations of zero; or, if it is on this device
-    /// already, gives it these addresses and leaves the rest.
+    /// already, gives it these addresses and leaves the rest. A port that was on another device is
+    /// detached from it, and keeps what was counted for it.
     pub fn attach(&mut self, attachment: PortAttachment) -> Result<(), AttachError> {
         let PortAttachment {
             port,
@@ -107,11 +108,8 @@ impl BpfEngine {
         if let Some((&port, _)) = taken {
             return Err(AttachError::DeviceTaken { ifindex, port });
         }
-        if self
-            .devices
-            .get(&port)
-            .is_some_and(|device| device.ifindex != ifindex)
-        {
+        let moves = self.device(port).is_some_and(|device| device != ifindex);
+        if moves {
             self.detach(port)?;
         }
         let known = self
@@ -126,7 +124,10 @@ impl BpfEngine {
             self.maps
                 .port_modes
                 .update(&u32::from(port.0), &mode_number(PortMode::Synthetic))?;
-            self.maps.port_stats.clear(u32::from(port.0))?;
+            // The guest is another, unless it is the same with another device.
+            if !moves {
+                self.maps.port_stats.clear(u32::from(port.0))?;
+            }
         }
         self.maps.ports.update(&ifindex, &entry)?;
         let program = program(&mut self.programs, FROM_GUEST);
@@ -139,6 +140,11 @@ impl BpfEngine {
         }
         self.devices.insert(port, Device { ifindex, kind });
         Ok(())
+    }
+
+    /// The index of the device a port is attached to.
+    pub fn device(&self, port: PortId) -> Option<u32> {
+        self.devices.get(&port).map(|device| device.ifindex)
     }
 
     /// Detaches a port, and takes out every entry from or to it: the index of its device may come

@@ -14,8 +14,8 @@ mod watch;
 
 use std::time::Duration;
 
-use bpf::BpfEngine;
-use flow::{EngineCounters, FlowEngine, FlowKey, PortId, PortMode, Tick};
+use bpf::{AttachError, BpfEngine, PortAttachment};
+use flow::{EngineCounters, FlowEngine, FlowKey, PortId, PortMode, Refusal, Tick};
 use netdev::send::{FrameSender, SendBatch};
 use vswitch::Switch;
 
@@ -73,13 +73,13 @@ impl DataPlane {
         sender: FrameSender,
     ) -> DataPlane {
         DataPlane {
+            coupling: Coupling::of(&switch),
             switch,
             engine,
             sender,
             batch: SendBatch::with_capacity(BATCH_FRAMES, BATCH_BYTES),
             batch_senders: Vec::with_capacity(BATCH_FRAMES),
             links: vec![0; usize::from(PortId::MAX.0) + 1],
-            coupling: Coupling::default(),
             scratch: Scratch::default(),
             watchers: Watchers::default(),
             next_heartbeat: Tick::default(),
@@ -93,6 +93,16 @@ impl DataPlane {
         BATCH_FRAMES
     }
 
+    /// Gives a port its device. Where it had another, its flows move over.
+    pub(crate) fn attach(&mut self, attachment: PortAttachment) -> Result<(), AttachError> {
+        let PortAttachment { port, ifindex, .. } = attachment;
+        if self.engine.device(port).is_none_or(|device| device == ifindex) {
+            return self.engine.attach(attachment);
+        }
+        let attach = |engine: &mut BpfEngine| engine.attach(attachment);
+        self.coupling.move_port(&mut self.switch, &mut self.engine, port, attach)
+    }
+
     /// A device is there for the port.
     pub(crate) fn connect(&mut self, port: PortId, link: u32, mode: PortMode) {
         self.links[usize::from(port.0)] = link;
@@ -100,9 +110,15 @@ impl DataPlane {
         self.watchers.cover(&mut self.engine, port);
     }
 
-    /// The port's device is gone; its flows are kept.
+    /// The port's device is gone; its flows are kept. The engine is to deliver nothing to where it
+    /// was: what becomes of frames for it is the switch's to say and to count.
     pub(crate) fn disconnect(&mut self, port: PortId) {
         self.links[usize::from(port.0)] = 0;
+        if let Err(error) = self.engine.set_mode(port, PortMode::Synthetic)
+            && error != Refusal::NoDevice
+        {
+            tracing::warn!(%port, %error, "the engine goes on delivering to a port that is down");
+        }
         self.switch.set_down(port);
     }
 
@@ -115,7 +131,7 @@ impl DataPlane {
 
     /// Moves a port between the paths. The engine comes first when it is to take over and last
     /// when it is to let go; either way each frame finds one of the two that serves it.
-    pub(crate) fn set_mode(&mut self, port: PortId, mode: PortMode) -> Result<(), flow::Refusal> {
+    pub(crate) fn set_mode(&mut self, port: PortId, mode: PortMode) -> Result<(), Refusal> {
         self.engine.set_mode(port, mode)?;
         self.switch.set_mode(port, mode);
         Ok(())

@@ -72,6 +72,11 @@ impl Agent {
                 found.kind
             )));
         }
+        // A path that leads nowhere must not take the place of one that does.
+        if let Err(error) = netdev::netns::Namespace::open_path(&path) {
+            let error = anyhow::Error::from(error);
+            return Err(RequestError::Conflict(format!("guest `{guest}` stays as it is: {error:#}")));
+        }
         state.desired.attached.insert(guest.to_owned(), path);
         self.store.put(DESIRED, &state.desired)?;
         self.realize(&mut state).await
@@ -246,7 +251,7 @@ impl Agent {
         let port = plan.port;
         self.plane
             .call(move |plane| -> anyhow::Result<()> {
-                plane.engine.attach(attachment)?;
+                plane.attach(attachment)?;
                 let snapshot = Arc::clone(plane.switch.policy());
                 plane.engine.set_generations(&generations(&snapshot))?;
                 plane.connect(port, end.link, mode);

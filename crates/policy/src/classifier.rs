@@ -8,7 +8,7 @@
 //! - Bits are not numbered as rules are. Rules that leave the same fields open share words of 64
 //!   ([`Layout`]), so that an open field costs a bit per *word* and no memory in any interval.
 //! - A set holds only its non-empty words, and a summary that tells which they are. Sets are
-//!   interned; one of a few rules is a list, and one of a single rule is in the interval itself
+//!   interned; one of a few rules is a list, and one or two rules are in the interval itself
 //!   ([`Class`](sets::Class)).
 //! - The AND of the summaries leaves few words to look at, in the order of their first rule; the
 //!   search ends at the first word that can hold nothing better.
@@ -48,8 +48,8 @@ pub(crate) struct Located {
     destination_port: Place,
 }
 
-/// The most rules that a classifier takes: with what pads them, their positions are 16 bits wide.
-pub(crate) const RULES_MAX: usize = (1 << 16) - PATTERNS * 64;
+/// The most rules that a classifier takes: with what pads them, their positions fit their bits.
+pub(crate) const RULES_MAX: usize = (1 << sets::POSITION_BITS) - PATTERNS * 64;
 
 /// Patterns of open fields: six of them, open or not.
 const PATTERNS: usize = 1 << 6;

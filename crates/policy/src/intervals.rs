@@ -38,15 +38,18 @@ pub(crate) fn range_v6(prefix: &Ipv6Net) -> Range<u128> {
     (prefix.network().to_bits(), prefix.broadcast().to_bits())
 }
 
-/// [`Intervals`] of ports: an inner node is one cache line, a leaf another.
-pub(crate) type PortIntervals = Intervals<u16, 32, 8>;
+/// Ports of an inner node, and of a leaf: a cache line each.
+pub(crate) const PORT_NODE: usize = 32;
+pub(crate) const PORT_LEAF: usize = 8;
 
-/// [`Intervals`] of IPv4 addresses: an inner node is one cache line, which SSE2 counts in four
-/// compares, a leaf another.
-pub(crate) type V4Intervals = Intervals<u32, 16, 8>;
+/// IPv4 addresses of an inner node, a cache line that SSE2 counts in four compares, and of a leaf,
+/// another line.
+pub(crate) const V4_NODE: usize = 16;
+pub(crate) const V4_LEAF: usize = 8;
 
-/// [`Intervals`] of IPv6 addresses: nodes and leaves are two cache lines, fetched together.
-pub(crate) type V6Intervals = Intervals<u128, 8, 4>;
+/// IPv6 addresses of an inner node and of a leaf: two cache lines each, which are fetched together.
+pub(crate) const V6_NODE: usize = 8;
+pub(crate) const V6_LEAF: usize = 4;
 
 /// A line cut into intervals, each with a number: a static B+ tree in which a search compares all
 /// keys of a node without a branch. Inner nodes have `F` children, leaves `L` intervals whose keys and

@@ -11,7 +11,7 @@ pub struct Limits {
     pub addresses_per_nic_max: usize,
     /// Rule sets a packet passes in one direction at one NIC.
     pub sets_per_direction_max: usize,
-    /// Rules of one rule set, default rules included. More than 61,440 are refused in any case.
+    /// Rules of one rule set, default rules included. More than 28,672 are refused in any case.
     pub rules_max: usize,
     /// Prefixes on one side (source or destination) of one rule.
     pub prefixes_per_rule_max: usize,

@@ -6,7 +6,9 @@ use ipnet::IpNet;
 
 use crate::error::{CompileError, Counted};
 use crate::input::{NextHop, RouteInput, RouteSource, RouteTableInput};
-use crate::intervals::{Point, Range, V4Intervals, V6Intervals, range_v4, range_v6};
+use crate::intervals::{
+    Intervals, Point, Range, V4_LEAF, V4_NODE, V6_LEAF, V6_NODE, range_v4, range_v6,
+};
 use crate::limits::Limits;
 
 /// A route, as it was given.
@@ -56,8 +58,8 @@ impl<'a> Iterator for Overridden<'a> {
 pub(crate) struct RouteTable {
     /// What it was compiled from, which has the routes.
     source: Arc<RouteTableInput>,
-    v4: V4Intervals,
-    v6: V6Intervals,
+    v4: Intervals<u32, V4_NODE, V4_LEAF>,
+    v6: Intervals<u128, V6_NODE, V6_LEAF>,
     prefixes: Box<[PrefixRoutes]>,
     /// Indices of routes, prefix by prefix, best first.
     routes: Box<[u32]>,
@@ -91,12 +93,12 @@ impl RouteTable {
             IpNet::V4(prefix) => Some(Candidate::new(range_v4(prefix), number, route)),
             IpNet::V6(_) => None,
         });
-        let v4 = V4Intervals::new(builder.cuts(v4.collect()));
+        let v4 = Intervals::new(builder.cuts(v4.collect()));
         let v6 = numbered().filter_map(|(number, route)| match &route.prefix {
             IpNet::V4(_) => None,
             IpNet::V6(prefix) => Some(Candidate::new(range_v6(prefix), number, route)),
         });
-        let v6 = V6Intervals::new(builder.cuts(v6.collect()));
+        let v6 = Intervals::new(builder.cuts(v6.collect()));
         let Builder { prefixes, routes } = builder;
         let source = Arc::clone(source);
         Ok(RouteTable {

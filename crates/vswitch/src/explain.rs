@@ -1,12 +1,13 @@
 //! `explain`: the slow path itself, with an observer. Nothing is decided a second time here.
 
-use flow::{FlowKey, PortId, TcpState, Tick, Transposition, Verdict};
+use flow::{FlowKey, FlowPair, PortId, TcpState, Tick, Transposition, Verdict};
 use std::net::IpAddr;
 
 use policy::input::{Access, Layer, MappingTarget, NextHop, RouteSource};
 use policy::{Direction, Judgement, LayerView, MappingView, Observer, Overridden, RouteRef};
 use serde::{Deserialize, Serialize};
 
+use crate::follow::is_reevaluation_owed;
 use crate::judge::{Judge, Rules};
 use crate::switch::is_remembered_drop;
 use crate::{Switch, admission};
@@ -122,6 +123,7 @@ impl Switch {
         }
         let established = self.established(probe, now);
         let rules = match established {
+            Some(_) if self.is_reevaluation_owed(&probe.key) => Rules::Again,
             Some(_) => Rules::Established { answers_to: None },
             None => Rules::Apply,
         };
@@ -152,6 +154,15 @@ impl Switch {
             idle_seconds: now.since(entry.counters().last_seen).as_secs(),
             tcp_state: state.map(|state| state.to_string()),
         })
+    }
+
+    /// Whether the rules of an established connection will be asked again. Not for its answers,
+    /// which pass or not with the packets they answer.
+    fn is_reevaluation_owed(&self, key: &FlowKey) -> bool {
+        let half = |key| self.flows.lookup(&key).and_then(|id| self.flows.get(id)).map(|e| e.half());
+        let Some(forward) = half(*key).filter(|half| half.forward) else { return false };
+        let pair = FlowPair { forward, reverse: forward.peer.and_then(half) };
+        is_reevaluation_owed(&self.policy, &pair)
     }
 
     fn name_of(&self, port: PortId) -> String {

@@ -73,7 +73,8 @@ impl Switch {
             let flags = halves.map(|half| self.flags_of(half));
             let inserted = self.flows.insert(&pair, now, &mut self.removed);
             self.collect_removed();
-            inserted?;
+            let reason = decision.forward.transposition.drop_reason();
+            inserted.map_err(|error| reason.unwrap_or(error.into()))?;
             let halves = [Some(pair.forward), pair.reverse];
             for (half, tcp_flags) in halves.into_iter().zip(flags) {
                 let Some(half) = half else { continue };

@@ -1,16 +1,19 @@
 //! ICMP errors belong to the flow whose packet they are about (RFC 792; RFC 4443), and to no other:
 //! one is let through exactly where an answer of that flow would be.
 
-use flow::{DropReason, FlowKey, FlowTable, PortId, Transposition};
+use flow::{DropReason, FlowId, FlowKey, FlowTable, PortId};
 use wire::dissect::InnerL4;
 use wire::{IpPacket, L4};
 
-/// The way an error sent from `port` may take: that of the answers to the packet it is about.
-pub(crate) fn path(
+use crate::switch::is_remembered_drop;
+
+/// The flow whose way an error sent from `port` takes: that of the answers to the packet it is
+/// about. A refusal is no flow.
+pub(crate) fn flow_of(
     flows: &FlowTable,
     port: PortId,
     ip: &IpPacket,
-) -> Result<Transposition, DropReason> {
+) -> Result<FlowId, DropReason> {
     let L4::IcmpError { inner } = ip.l4 else { return Err(DropReason::Malformed) };
     let inner = inner.ok_or(DropReason::IcmpErrorNoFlow)?;
     // The error goes to whoever sent the packet it is about.
@@ -25,7 +28,8 @@ pub(crate) fn path(
     let about =
         FlowKey::new(port, inner.src, inner.dst, inner.proto, source_port, destination_port);
     let entry = flows.lookup(&about.reversed_at(port)).and_then(|id| flows.get(id));
-    entry.map(|entry| entry.transposition()).ok_or(DropReason::IcmpErrorNoFlow)
+    let entry = entry.filter(|entry| !is_remembered_drop(entry));
+    entry.map(|entry| entry.id()).ok_or(DropReason::IcmpErrorNoFlow)
 }
 
 /// Type and code of an echo message, as a key keeps them (RFC 792; RFC 4443, 4.1 and 4.2).

@@ -7,6 +7,7 @@ use policy::input::{Layer, MappingTarget, NextHop};
 use policy::{Judgement, NicPolicy, Observer, Snapshot, Tuple};
 use wire::MacAddr;
 
+use crate::admission::admit_addresses;
 use crate::neighbour::ROUTER_MAC;
 
 /// The Ethernet address of the virtual router, the same on every port: what ARP answers say, and
@@ -114,7 +115,9 @@ impl Judge<'_> {
         Decision { forward: hop, reverse, memorable: true }
     }
 
-    /// The route and mapping of a packet: its transposition, or the drop they amount to.
+    /// The route and mapping of a packet: its transposition, or the drop they amount to. A NIC that
+    /// has lost the address, or the right to forward for others, has no way for what it may not
+    /// send.
     pub(crate) fn path<O: Observer>(
         &self,
         nic: &NicPolicy,
@@ -124,6 +127,7 @@ impl Judge<'_> {
         let dst = key.dst();
         let unmapped =
             |reason| Hop { transposition: Transposition::drop(reason), stamp: self.stamp(nic, dst) };
+        admit_addresses(nic, key.src(), dst).map_err(unmapped)?;
         let Some(route) = nic.route(dst, observer) else {
             return Err(unmapped(DropReason::NoRoute));
         };

@@ -121,6 +121,24 @@ impl Switch {
         self.timeouts = timeouts;
     }
 
+    /// Changes what each port may hold and do. What is held for all ports together was fixed when
+    /// the switch was made.
+    pub fn set_port_limits(
+        &mut self,
+        flows_max: NonZeroU32,
+        first_packets_per_second: u32,
+        resimulations_per_second: u32,
+    ) {
+        self.limits.flows_per_port_max = flows_max;
+        self.limits.first_packets_per_second = first_packets_per_second;
+        self.limits.resimulations_per_second = resimulations_per_second;
+        self.flows.set_flows_per_port_max(flows_max);
+        for port in self.ports.iter_mut().flatten() {
+            port.first_packets = Limiter::per_second(first_packets_per_second);
+            port.resimulations = Limiter::per_second(resimulations_per_second);
+        }
+    }
+
     /// The current policy.
     pub fn policy(&self) -> &Arc<Snapshot> {
         &self.policy
@@ -294,7 +312,10 @@ impl Switch {
         if let L4::IcmpError { .. } = ip.l4 {
             admit_addresses(nic, ip.src, ip.dst)?;
             self.admit_first_packet(nic.port, now)?;
-            let transposition = icmp_error::path(&self.flows, nic.port, ip)?;
+            let id = icmp_error::flow_of(&self.flows, nic.port, ip)?;
+            let id = self.hit(policy, nic, id, &packet, now)?.ok_or(DropReason::IcmpErrorNoFlow)?;
+            let entry = self.flows.get(id).ok_or(DropReason::IcmpErrorNoFlow)?;
+            let transposition = entry.transposition();
             return self.send(&transposition, &packet, frame);
         }
         let packet = if packet.later_fragment { self.reassociate(packet, ip, now)? } else { packet };
@@ -346,8 +367,6 @@ impl Switch {
         if remembered_drop || packet.opens() {
             return Ok(None);
         }
-        // The NIC may have lost the address, or the right to forward for others.
-        admit_addresses(nic, packet.key.src(), packet.key.dst())?;
         let Some(port) = self.port_mut(nic.port) else { return Err(DropReason::PortDown) };
         if !port.resimulations.admit(now) {
             port.counters.stale_forwarded += 1;
@@ -466,8 +485,14 @@ impl Switch {
     }
 
     /// Tells the sender why, where an ICMP error is due at all (RFC 1122, 3.2.2).
+    ///
+    /// It comes from the virtual router, as the guest knows it; from the destination where the
+    /// guest knows no router.
     fn complain(&mut self, frame: &[u8], packet: &Packet, error: IcmpError) {
-        let responder = Responder { mac: neighbour::ROUTER_MAC, ip: packet.key.dst() };
+        let dst = packet.key.dst();
+        let nic = self.policy.nic(packet.key.port());
+        let gateway = nic.and_then(|nic| nic.gateway_for(dst));
+        let responder = Responder { mac: neighbour::ROUTER_MAC, ip: gateway.unwrap_or(dst) };
         self.reply_len = compose_error(frame, error, responder, &mut self.reply).unwrap_or(0);
     }
 

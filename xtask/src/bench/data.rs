@@ -4,6 +4,7 @@ use std::num::NonZeroU16;
 
 use anyhow::Result;
 
+use super::clearway_bed::ClearwayBed;
 use super::interleave::{Contestant, Side, interleave};
 use super::kernel_peers::{KernelBridge, RULES_DEFAULT, RawVeth};
 use super::rows::Bar;
@@ -37,8 +38,33 @@ const WORKLOADS: [Workload; 7] = [
     Workload::ConnectRate { sockets: SOCKETS },
 ];
 
-/// What a row has to reach, by the names of measurement and contestants.
-const BARS: [Bar; 0] = [];
+const SYNTHETIC: &str = "synthetic";
+const ACCELERATED: &str = "accelerated";
+
+/// Measurements in which the accelerated path has to be ahead of the synthetic one. Opening
+/// connections is none: the first packet of each goes the synthetic way on both.
+const ACCELERATED_AHEAD: [&str; 17] = [
+    "tcp throughput",
+    "tcp throughput, cpu",
+    "udp 18 B, received",
+    "udp 18 B, cpu",
+    "udp 18 B unanswered, received",
+    "udp 18 B unanswered, cpu",
+    "udp 64 B spin, p50",
+    "udp 64 B spin, p99",
+    "udp 64 B spin, jitter",
+    "udp 64 B block, p50",
+    "udp 64 B block, p99",
+    "udp 64 B block, jitter",
+    "udp 64 B block, cpu each",
+    "tcp 64 B block, p50",
+    "tcp 64 B block, p99",
+    "tcp 64 B block, jitter",
+    "tcp 64 B block, cpu each",
+];
+
+/// The smallest ratio that is ahead rather than level.
+const AHEAD: f64 = 1.0 + f64::EPSILON;
 
 /// A path that takes part.
 struct Entrant {
@@ -73,13 +99,36 @@ pub(crate) fn run(frame: &mut Frame) -> Result<Results> {
     }
     Ok(Results {
         series,
-        bars: BARS.to_vec(),
+        bars: bars(),
     })
+}
+
+/// What rows have to reach.
+fn bars() -> Vec<Bar> {
+    ACCELERATED_AHEAD
+        .map(|name| Bar {
+            name,
+            ours: ACCELERATED,
+            peer: Some(SYNTHETIC),
+            at: AHEAD,
+        })
+        .to_vec()
 }
 
 /// Every path, built. A further path is one more entrant here, and its bars above.
 fn entrants(peers: bool) -> Result<Vec<Entrant>> {
+    let [synthetic, accelerated] = ClearwayBed::open_both(RULES_DEFAULT)?;
     let mut entrants = vec![
+        Entrant {
+            name: ACCELERATED.to_owned(),
+            side: Side::Ours,
+            bed: Box::new(accelerated),
+        },
+        Entrant {
+            name: SYNTHETIC.to_owned(),
+            side: Side::OursToBeat,
+            bed: Box::new(synthetic),
+        },
         peer("raw veth", RawVeth::open()?),
         peer(
             format!("bridge+nft {RULES_DEFAULT}"),

@@ -25,7 +25,7 @@ pub(crate) fn inside(netns: &str, program: &str) -> Command {
 }
 
 /// Our own `load` command, to run in the network namespace `netns`.
-fn load(netns: &str, arguments: &[String]) -> Result<Command> {
+pub(crate) fn load(netns: &str, arguments: &[String]) -> Result<Command> {
     let own = std::env::current_exe().context("cannot find this program's file")?;
     let own = own.to_str().context("this program's path is no text")?;
     let mut command = inside(netns, own);

@@ -49,8 +49,20 @@ impl Measurement {
 pub(crate) enum Side {
     /// Clearway's.
     Ours,
+    /// Clearway's as well, and a peer of the rest of Clearway's.
+    OursToBeat,
     /// What Clearway is measured against.
     Peer,
+}
+
+impl Side {
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Ours | Self::OursToBeat)
+    }
+
+    pub(crate) fn is_peer(self) -> bool {
+        matches!(self, Self::Peer | Self::OursToBeat)
+    }
 }
 
 /// Someone who takes part.

@@ -3,7 +3,7 @@
 //! The rules are random but always the same: prefixes and ports from a fixed seed. None of them
 //! matches the benchmark's own traffic, which therefore passes established, or walks them all.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::net::Ipv4Addr;
 
 const SEED: u64 = 0x0c1e_a2fa_57ac_5eed;
@@ -19,8 +19,24 @@ pub(crate) enum Family {
     Bridge,
 }
 
+/// A rule over source, destination, protocol and ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rule {
+    /// `tcp` or `udp`.
+    pub(crate) protocol: &'static str,
+    pub(crate) accepts: bool,
+    /// A prefix.
+    pub(crate) source: String,
+    /// A prefix.
+    pub(crate) destination: String,
+    /// A range; none for any.
+    pub(crate) source_ports: Option<&'static str>,
+    /// A port or a range.
+    pub(crate) destination_ports: String,
+}
+
 /// The input for `nft -f`: established first, then `rules - 1` rules, then everything.
-pub(crate) fn ruleset(family: Family, rules: u32) -> String {
+pub(crate) fn ruleset(family: Family, count: u32) -> String {
     let family = match family {
         Family::Inet => "inet",
         Family::Bridge => "bridge",
@@ -30,9 +46,7 @@ pub(crate) fn ruleset(family: Family, rules: u32) -> String {
          type filter hook forward priority 0; policy drop;\n  \
          ct state established,related accept\n"
     );
-    let mut random = Random(SEED);
-    for _ in 1..rules {
-        let rule = rule(&mut random);
+    for rule in rules(count) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {rule}");
     }
@@ -40,25 +54,47 @@ pub(crate) fn ruleset(family: Family, rules: u32) -> String {
     text
 }
 
-/// One rule over source, destination, protocol and ports.
-fn rule(random: &mut Random) -> String {
+/// The rules of a filter of `count`: all but the last, which lets everything pass.
+pub(crate) fn rules(count: u32) -> impl Iterator<Item = Rule> {
+    let mut random = Random(SEED);
+    (1..count).map(move |_| rule(&mut random))
+}
+
+impl fmt::Display for Rule {
+    /// As nft has it.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (protocol, ports) = (self.protocol, &self.destination_ports);
+        write!(
+            out,
+            "ip saddr {} ip daddr {}",
+            self.source, self.destination
+        )?;
+        if let Some(from) = self.source_ports {
+            write!(out, " {protocol} sport {from}")?;
+        }
+        let verdict = if self.accepts { "accept" } else { "drop" };
+        write!(out, " {protocol} dport {ports} {verdict}")
+    }
+}
+
+fn rule(random: &mut Random) -> Rule {
     let protocol = if random.below(3) == 0 { "udp" } else { "tcp" };
-    let verdict = if random.below(4) == 0 {
-        "drop"
-    } else {
-        "accept"
-    };
+    let accepts = random.below(4) != 0;
     let (source, destination) = (prefix(random), prefix(random));
     let first = 1 + random.below(60_000);
-    let ports = match random.below(4) {
+    let destination_ports = match random.below(4) {
         0 => format!("{first}-{}", first + random.below(5_000)),
         _ => first.to_string(),
     };
-    let from = match random.below(4) {
-        0 => format!(" {protocol} sport 1024-65535"),
-        _ => String::new(),
-    };
-    format!("ip saddr {source} ip daddr {destination}{from} {protocol} dport {ports} {verdict}")
+    let source_ports = (random.below(4) == 0).then_some("1024-65535");
+    Rule {
+        protocol,
+        accepts,
+        source,
+        destination,
+        source_ports,
+        destination_ports,
+    }
 }
 
 /// A random prefix, /12 to /32, that has no address in common with the testbeds.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::guard::Distance;
-use super::interleave::{Better, Sample, Series, Side};
+use super::interleave::{Better, Sample, Series};
 
 /// What a row has to reach.
 #[derive(Clone, Debug)]
@@ -97,8 +97,8 @@ pub(crate) fn ratio(ours: f64, peer: f64, better: Better) -> Option<f64> {
     ratio.is_finite().then_some(ratio)
 }
 
-/// Each of our series against each peer's of the same name. A series of ours without any peer, and
-/// a peer's without any of ours, get a row of their own.
+/// Each of our series against each peer's of the same name, except itself. A series of ours without
+/// any peer, and a peer's without any of ours, get a row of their own.
 pub(crate) fn rows_of(series: &[Series], bars: &[Bar]) -> Vec<Row> {
     let mut names: Vec<&str> = Vec::new();
     for one in series {
@@ -108,25 +108,38 @@ pub(crate) fn rows_of(series: &[Series], bars: &[Bar]) -> Vec<Row> {
     }
     let mut rows = Vec::new();
     for name in names {
-        let of = |side| {
-            series
-                .iter()
-                .filter(move |one| one.name == name && one.side == side)
-        };
-        for ours in of(Side::Ours) {
-            for peer in of(Side::Peer) {
-                rows.push(Row::of(ours, Some(ours), Some(peer), bars));
+        let of_name = || series.iter().filter(move |one| one.name == name);
+        for ours in of_name().filter(|one| one.side.is_ours()) {
+            let before = rows.len();
+            for peer in of_name().filter(|one| one.side.is_peer()) {
+                if peer.contestant != ours.contestant {
+                    rows.push(Row::of(ours, Some(ours), Some(peer), bars));
+                }
             }
-            let alone = of(Side::Peer).next().is_none();
+            let alone = rows.len() == before;
             if alone || limit_for(ours, bars).is_some() {
                 rows.push(Row::of(ours, Some(ours), None, bars));
             }
         }
-        if of(Side::Ours).next().is_none() {
-            rows.extend(of(Side::Peer).map(|peer| Row::of(peer, None, Some(peer), bars)));
+        if !of_name().any(|one| one.side.is_ours()) {
+            rows.extend(of_name().map(|peer| Row::of(peer, None, Some(peer), bars)));
         }
     }
     rows
+}
+
+/// The bars that no row was held against: a name that nothing measured has.
+pub(crate) fn bars_without_row<'a>(series: &[Series], bars: &'a [Bar]) -> Vec<&'a Bar> {
+    let measured = |name: &str, contestant: &str| {
+        series
+            .iter()
+            .any(|one| one.name == name && one.contestant == contestant)
+    };
+    bars.iter()
+        .filter(|bar| {
+            !measured(bar.name, bar.ours) || bar.peer.is_some_and(|peer| !measured(bar.name, peer))
+        })
+        .collect()
 }
 
 impl Row {

@@ -1,7 +1,9 @@
+use std::io::Write;
 use std::time::Duration;
 
 use super::echo::Jitter;
-use super::seconds;
+use super::server::Stop;
+use super::{seconds, stream};
 
 #[test]
 fn lengths_have_limits() {
@@ -19,4 +21,49 @@ fn jitter_is_the_mean_difference_between_neighbours() {
         jitter.record(Duration::from_nanos(ns));
     }
     assert!((jitter.mean_ns() - 100.0).abs() < 1e-6);
+}
+
+#[test]
+fn a_stream_arrives_whole_and_its_silences_are_noticed() {
+    let stop = Stop::default();
+    let (told, pause) = (stop.clone(), Duration::from_millis(60));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let sink = std::thread::spawn(move || stream::receive(&listener, &told).unwrap());
+    let mut sender = std::net::TcpStream::connect(address).unwrap();
+    let begun = stream::monotonic_ns();
+    sender.write_all(&[1; 1000]).unwrap();
+    std::thread::sleep(pause);
+    let half = stream::monotonic_ns();
+    sender.write_all(&[2; 500]).unwrap();
+    drop(sender);
+    let arrived = sink.join().unwrap();
+    assert!(arrived.complete);
+    assert_eq!(arrived.bytes, 1500);
+    assert!(u128::from(arrived.largest_gap_ns) >= pause.as_nanos() - 5_000_000);
+    assert_eq!(arrived.bytes_between(begun, half), 1000);
+    assert_eq!(arrived.bytes_between(half, stream::monotonic_ns()), 500);
+    assert_eq!(arrived.bytes_between(0, begun), 0);
+}
+
+#[test]
+fn a_stream_that_is_stopped_is_not_complete() {
+    let stop = Stop::default();
+    let told = stop.clone();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let sink = std::thread::spawn(move || stream::receive(&listener, &told).unwrap());
+    let sent = stream::source(address, Duration::from_millis(50)).unwrap();
+    let arrived = sink.join().unwrap();
+    assert!(sent.bytes > 0);
+    assert_eq!((arrived.complete, arrived.bytes), (true, sent.bytes));
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let told = stop.clone();
+    let sink = std::thread::spawn(move || stream::receive(&listener, &told).unwrap());
+    let open = std::net::TcpStream::connect(address).unwrap();
+    stop.stop();
+    assert!(!sink.join().unwrap().complete);
+    drop(open);
 }

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use flow::{
-    DropCounters, DropReason, EngineCounters, FlowEngine, FlowKey, FlowPair, InstallError, Offload,
-    PortId,
+    DropCounters, DropReason, EngineCounters, FlowEngine, FlowKey, FlowPair, Half, InstallError,
+    Offload, PortId, Transposition, Verdict,
 };
 use vswitch::{EngineWork, Switch};
 
@@ -18,9 +18,20 @@ pub(crate) struct Coupling {
     last: Vec<EngineCounters>,
     /// Installed and not yet activated.
     waiting: Vec<FlowKey>,
+    /// The entries in the engine that drop, by port: what it counts for them is drops, of remembered
+    /// refusals as of connections that have no way at present.
+    dropping: HashMap<PortId, HashMap<FlowKey, DropReason>>,
 }
 
 impl Coupling {
+    /// For a switch that has adopted what it found in the engine.
+    pub(crate) fn of(switch: &Switch) -> Coupling {
+        let mut coupling = Coupling::default();
+        let held = switch.flows().iter().filter(|entry| entry.offload().in_engine());
+        held.for_each(|entry| coupling.note_drop(entry.key(), &entry.transposition()));
+        coupling
+    }
+
     /// Makes the engine know what the switch decided. Until [`Coupling::activate`] it executes none
     /// of it: the packets that were decided on are to be sent before, so that no later packet of a
     /// flow overtakes them.
@@ -45,6 +56,43 @@ impl Coupling {
         self.activate(engine);
     }
 
+    /// Runs `attach`, which gives a port another device, while the port's flows are out of the
+    /// engine: entries name devices. What could be executed before can be afterwards.
+    pub(crate) fn move_port<E: FlowEngine, T>(
+        &mut self,
+        switch: &mut Switch,
+        engine: &mut E,
+        port: PortId,
+        attach: impl FnOnce(&mut E) -> T,
+    ) -> T {
+        self.settle(switch, engine);
+        self.work.install = pairs_held(switch, port);
+        self.work.remove.clear();
+        let pairs = self.work.install.iter();
+        self.work.remove.extend(pairs.flat_map(halves).map(|half| half.key));
+        self.take_out(switch, engine);
+        let attached = attach(engine);
+        self.put_in(switch, engine);
+        self.activate(engine);
+        attached
+    }
+
+    /// What the entries of a port have dropped in the engine so far. Those that have left it were
+    /// counted when they went.
+    pub(crate) fn drops(&self, engine: &mut impl FlowEngine, port: PortId) -> DropCounters {
+        let mut drops = DropCounters::default();
+        let Some(reasons) = self.dropping.get(&port) else { return drops };
+        let keys: Vec<FlowKey> = reasons.keys().copied().collect();
+        let mut readings = Vec::with_capacity(keys.len());
+        engine.read(&keys, &mut readings);
+        for EngineCounters { key, counters } in &readings {
+            if let Some(reason) = reasons.get(key) {
+                drops.add(*reason, counters.packets, counters.bytes);
+            }
+        }
+        drops
+    }
+
     fn take_out(&mut self, switch: &mut Switch, engine: &mut impl FlowEngine) {
         if self.work.remove.is_empty() {
             return;
@@ -52,12 +100,19 @@ impl Coupling {
         self.last.clear();
         engine.remove(&self.work.remove, &mut self.last);
         for counted in &self.last {
-            if switch.absorb(counted) {
-                continue;
-            }
-            let dropped = self.work.removed_drops.iter().find(|(key, _)| *key == counted.key);
-            if let Some((key, reason)) = dropped {
+            // False where the entry is gone from the switch too.
+            switch.absorb(counted);
+            let key = &counted.key;
+            let reason = self.dropping.get(&key.port()).and_then(|drops| drops.get(key));
+            if let Some(reason) = reason {
                 switch.count_engine_drops(key, *reason, &counted.counters);
+            }
+        }
+        for key in &self.work.remove {
+            let Some(drops) = self.dropping.get_mut(&key.port()) else { continue };
+            drops.remove(key);
+            if drops.is_empty() {
+                self.dropping.remove(&key.port());
             }
         }
     }
@@ -68,47 +123,46 @@ impl Coupling {
         }
         self.refused.clear();
         engine.install(&self.work.install, &mut self.refused);
-        for pair in &self.work.install {
-            let keys = keys_of(pair);
-            let refusal = self.refused.iter().find(|error| keys.contains(&Some(error.key)));
-            let refusal = refusal.map(|error| error.refusal);
+        let installed = std::mem::take(&mut self.work.install);
+        for pair in &installed {
+            let is_of_pair = |key| halves(pair).any(|half| half.key == key);
+            let refusal = self.refused.iter().find(|error| is_of_pair(error.key));
             let state = match refusal {
-                Some(refusal) => Offload::NotOffloaded(Some(refusal)),
+                Some(error) => Offload::NotOffloaded(Some(error.refusal)),
                 None => Offload::Active,
             };
             switch.flows_mut().set_offload_of(&pair.forward.key, state);
-            if refusal.is_none() {
-                self.waiting.extend(keys.into_iter().flatten());
+            if state == Offload::Active {
+                for half in halves(pair) {
+                    self.waiting.push(half.key);
+                    self.note_drop(&half.key, &half.transposition);
+                }
             }
         }
+        self.work.install = installed;
     }
-}
 
-/// What the entries of a port that drop have swallowed in the engine so far. Those that are gone
-/// from the engine were counted when they went.
-pub(crate) fn drops_in_engine(
-    switch: &Switch,
-    engine: &mut impl FlowEngine,
-    port: PortId,
-) -> DropCounters {
-    let entries = switch.flows().drops_of(port);
-    let dropping = entries.filter_map(|entry| {
-        let reason = entry.transposition().drop_reason()?;
-        Some((*entry.key(), reason))
-    });
-    let reasons: HashMap<FlowKey, DropReason> = dropping.collect();
-    let keys: Vec<FlowKey> = reasons.keys().copied().collect();
-    let mut readings = Vec::with_capacity(keys.len());
-    engine.read(&keys, &mut readings);
-    let mut drops = DropCounters::default();
-    for reading in readings {
-        if let Some(reason) = reasons.get(&reading.key) {
-            drops.add(*reason, reading.counters.packets, reading.counters.bytes);
+    fn note_drop(&mut self, key: &FlowKey, transposition: &Transposition) {
+        if let Some(reason) = transposition.drop_reason() {
+            self.dropping.entry(key.port()).or_default().insert(*key, reason);
         }
     }
-    drops
 }
 
-fn keys_of(pair: &FlowPair) -> [Option<FlowKey>; 2] {
-    [Some(pair.forward.key), pair.reverse.map(|half| half.key)]
+/// The pairs in the engine that have to do with a port. Looks at the whole table.
+fn pairs_held(switch: &Switch, port: PortId) -> Vec<FlowPair> {
+    let flows = switch.flows();
+    let held = flows.iter().filter(|entry| entry.forward() && entry.offload().in_engine());
+    let pairs = held.map(|entry| FlowPair {
+        forward: entry.half(),
+        reverse: entry.peer().and_then(|peer| flows.get(peer)).map(|entry| entry.half()),
+    });
+    let concerns = |half: &Half| {
+        half.key.port() == port || half.transposition.verdict == Verdict::Deliver(port)
+    };
+    pairs.filter(|pair| halves(pair).any(concerns)).collect()
+}
+
+fn halves(pair: &FlowPair) -> impl Iterator<Item = &Half> {
+    std::iter::once(&pair.forward).chain(&pair.reverse)
 }

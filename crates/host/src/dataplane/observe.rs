@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use flow::{Counters, FlowEngine, FlowKey, Offload, PortId, PortMode};
+use flow::{Counters, FlowEngine, FlowKey, Offload, PortId, PortMode, Tick};
 use tokio::sync::mpsc;
 use vswitch::{Explanation, PortCounters, Probe};
 
-use super::coupling::drops_in_engine;
 use super::{DataPlane, DroppedFrame};
 use crate::api::FlowRow;
 use crate::clock;
@@ -34,7 +33,7 @@ impl DataPlane {
     pub(crate) fn report(&mut self, port: PortId) -> Option<PortReport> {
         // A map that cannot be read has counted nothing we could report.
         let engine = self.engine.port_stats(port).unwrap_or_default();
-        let by_engine = drops_in_engine(&self.switch, &mut self.engine, port);
+        let by_engine = self.coupling.drops(&mut self.engine, port);
         let view = self.switch.port(port)?;
         let mut drops = view.counters.drops.clone();
         drops.merge(&by_engine);
@@ -69,8 +68,12 @@ impl DataPlane {
             .map(|entry| *entry.key())
             .collect();
         let shown = &wanted[..wanted.len().min(query.limit)];
-        let mut readings = Vec::with_capacity(shown.len());
-        self.engine.read(shown, &mut readings);
+        // The state of a connection is in the flags of both directions.
+        let flows = self.switch.flows();
+        let peer = |key| flows.lookup(key).and_then(|id| flows.get(id))?.half().peer;
+        let both: Vec<FlowKey> = shown.iter().copied().chain(shown.iter().filter_map(peer)).collect();
+        let mut readings = Vec::with_capacity(both.len());
+        self.engine.read(&both, &mut readings);
         let mut in_engine = HashMap::with_capacity(readings.len());
         for reading in &readings {
             self.switch.observe(reading);

@@ -65,10 +65,13 @@ impl Watchers {
         Some(receiver)
     }
 
-    /// A port came: it is watched too, if anyone watches.
+    /// A port came, or came back with another device: it is watched too, if anyone watches.
     pub(crate) fn cover(&mut self, engine: &mut BpfEngine, port: PortId) {
-        if !self.watchers.is_empty() && !self.covered.contains(&port) {
-            tell(engine, port, true);
+        if self.watchers.is_empty() {
+            return;
+        }
+        tell(engine, port, true);
+        if !self.covered.contains(&port) {
             self.covered.push(port);
         }
     }

@@ -3,16 +3,18 @@ use std::net::IpAddr;
 use crate::classifier::layout::Layout;
 use crate::classifier::sets::{Class, Members, Place, Sets, SetsBuilder};
 use crate::classifier::{AddressCoverage, TooLarge};
-use crate::intervals::{Coverage, Intervals, Point};
+use crate::intervals::{
+    Coverage, Intervals, PORT_LEAF, PORT_NODE, Point, V4_LEAF, V4_NODE, V6_LEAF, V6_NODE,
+};
 
 /// A port, by the rules that cover it.
-pub(super) type PortField = Lookup<u16, 32, 8>;
+pub(super) type PortField = Lookup<u16, PORT_NODE, PORT_LEAF>;
 
 /// An address of either family, by the rules that cover it.
 #[derive(Debug)]
 pub(super) struct AddressField {
-    v4: Lookup<u32, 16, 8>,
-    v6: Lookup<u128, 8, 4>,
+    v4: Lookup<u32, V4_NODE, V4_LEAF>,
+    v6: Lookup<u128, V6_NODE, V6_LEAF>,
 }
 
 impl AddressField {

@@ -46,11 +46,11 @@ proptest! {
             v6.insert(u128::MAX, 8);
         }
         let cuts = ports.into_iter().collect();
-        check(PortIntervals::new,cuts, |point| point.saturating_sub(1))?;
+        check(Intervals::<_, PORT_NODE, PORT_LEAF>::new, cuts, |point| point.saturating_sub(1))?;
         let cuts = v4.into_iter().collect();
-        check(V4Intervals::new, cuts, |point| point.saturating_sub(1))?;
+        check(Intervals::<_, V4_NODE, V4_LEAF>::new, cuts, |point| point.saturating_sub(1))?;
         let cuts = v6.into_iter().collect();
-        check(V6Intervals::new, cuts, |point| point.saturating_sub(1))?;
+        check(Intervals::<_, V6_NODE, V6_LEAF>::new, cuts, |point| point.saturating_sub(1))?;
     }
 
     #[test]

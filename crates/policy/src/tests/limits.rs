@@ -194,16 +194,16 @@ fn the_classifier_has_a_limit_of_its_own() {
     };
     let rules = |count| vec![rule("r", 100, Access::Allow); count];
     assert_eq!(
-        refusal(limits, &with_rules(rules(61_441))),
+        refusal(limits, &with_rules(rules(28_673))),
         CompileError::TooMany {
             what: Counted::Rules,
             place: "rule set `NicGroup`".to_owned(),
-            count: 61_441,
-            max: 61_440,
+            count: 28_673,
+            max: 28_672,
         }
     );
     Compiler::new(limits)
-        .compile(&with_rules(rules(61_440)))
+        .compile(&with_rules(rules(28_672)))
         .expect("as many as there may be");
 }
 

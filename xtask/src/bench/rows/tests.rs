@@ -1,4 +1,4 @@
-use super::{Bar, Row, all_far, counted, median, ratio, rows_of, spread};
+use super::{Bar, Row, all_far, bars_without_row, counted, median, ratio, rows_of, spread};
 use crate::bench::guard::Distance;
 use crate::bench::interleave::{Better, Sample, Series, Side};
 
@@ -93,6 +93,63 @@ fn each_of_ours_meets_each_peer() {
         rows.iter()
             .all(|row| row.bar.is_none() && row.pass.is_none())
     );
+}
+
+#[test]
+fn one_of_ours_may_be_another_ones_peer() {
+    let all = [
+        series(
+            "synthetic",
+            Side::OursToBeat,
+            "rate",
+            Better::Higher,
+            &[4.0],
+        ),
+        series("accelerated", Side::Ours, "rate", Better::Higher, &[8.0]),
+        series("veth", Side::Peer, "rate", Better::Higher, &[16.0]),
+    ];
+    let shown = |rows: &[Row]| -> Vec<(String, Option<String>, Option<f64>)> {
+        rows.iter()
+            .map(|row| (row.name.clone(), row.peer_name.clone(), row.ratio))
+            .collect()
+    };
+    let row = |ours: &str, peer: &str, ratio| {
+        (format!("rate, {ours}"), Some(peer.to_owned()), Some(ratio))
+    };
+    assert_eq!(
+        shown(&rows_of(&all, &[])),
+        [
+            row("synthetic", "veth", 0.25),
+            row("accelerated", "synthetic", 2.0),
+            row("accelerated", "veth", 0.5),
+        ]
+    );
+    assert_eq!(
+        shown(&rows_of(&all[..2], &[])),
+        [
+            ("rate, synthetic".to_owned(), None, None),
+            row("accelerated", "synthetic", 2.0),
+        ]
+    );
+}
+
+#[test]
+fn a_bar_that_nothing_is_held_against_is_noticed() {
+    let all = [
+        series("fast", Side::Ours, "p50", Better::Lower, &[10.0]),
+        series("veth", Side::Peer, "p50", Better::Lower, &[20.0]),
+    ];
+    let bar = |name, peer| Bar {
+        name,
+        ours: "fast",
+        peer,
+        at: 1.0,
+    };
+    let vain = |bar: Bar| !bars_without_row(&all, &[bar]).is_empty();
+    assert!(!vain(bar("p50", Some("veth"))));
+    assert!(!vain(bar("p50", None)));
+    assert!(vain(bar("p05", Some("veth"))));
+    assert!(vain(bar("p50", Some("vath"))));
 }
 
 #[test]

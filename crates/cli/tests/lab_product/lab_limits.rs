@@ -1,0 +1,150 @@
+//! Being full is an ordinary outcome, with a counter.
+
+use std::net::{SocketAddr, UdpSocket};
+
+use crate::lab::{Lab, eventually, lab};
+
+fn limited(host: &str) -> String {
+    format!(
+        r#"
+name: lab
+vnets:
+  main:
+    addressSpace: 10.0.0.0/16
+    subnets: {{ all: {{ prefix: 10.0.0.0/24 }} }}
+guests:
+  client-1: {{ subnet: main/all, address: 10.0.0.4 }}
+  server-1: {{ subnet: main/all, address: 10.0.0.5 }}
+host: {host}
+"#
+    )
+}
+
+/// A question and its answer over a flow.
+fn exchange(client: &UdpSocket, server: &UdpSocket) {
+    let mut bytes = [0; 16];
+    client.send(b"question").unwrap();
+    let (len, peer) = server.recv_from(&mut bytes).expect("the question arrives");
+    server.send_to(&bytes[..len], peer).unwrap();
+    assert_eq!(client.recv(&mut bytes).expect("the answer arrives"), len);
+}
+
+#[test]
+fn a_full_flow_table_refuses_new_flows_only() {
+    let lab = lab!(&limited("{ flowsPerNic: 16 }"));
+    let server = lab.guest("server-1").udp("0.0.0.0:9".parse().unwrap());
+    let open = |_| {
+        let client = lab.guest("client-1").udp("0.0.0.0:0".parse().unwrap());
+        lab.guest("client-1")
+            .run(|| client.connect("10.0.0.5:9").unwrap());
+        exchange(&client, &server);
+        client
+    };
+    let clients: Vec<UdpSocket> = (0..16).map(open).collect();
+    assert_eq!(lab.nic("client-1").flows, 16);
+    for path in ["accelerated", "synthetic"] {
+        if path == "synthetic" {
+            lab.vf("revoke", &["client-1"]);
+        }
+        assert_eq!(
+            lab.tcp("client-1", "server-1", "10.0.0.5:80"),
+            "flow-table-full"
+        );
+        assert_eq!(
+            lab.udp("client-1", "server-1", "10.0.0.5:53"),
+            "flow-table-full"
+        );
+        assert_eq!(
+            lab.tcp("server-1", "client-1", "10.0.0.4:80"),
+            "flow-table-full"
+        );
+        assert_eq!(lab.nic("client-1").flows, 16);
+        clients.iter().for_each(|client| exchange(client, &server));
+    }
+    // There is room again when they have gone.
+    lab.apply(
+        &limited("{ flowsPerNic: 16, timeouts: { idle: 100ms } }"),
+        &[],
+    );
+    eventually("they are forgotten", || {
+        (lab.status().flows == 0).then_some(())
+    });
+    assert_eq!(lab.tcp("client-1", "server-1", "10.0.0.5:80"), "allow");
+}
+
+/// Sends first packets of so many flows at once: how many arrived, and how many were one too many.
+fn flood(lab: &Lab, count: u16, server: &UdpSocket) -> (u64, u64) {
+    let limited = || lab.dropped("client-1", "exception-rate-limited");
+    let before = limited();
+    let to = SocketAddr::from(([10, 0, 0, 5], 9));
+    let sockets: Vec<UdpSocket> = (0..count)
+        .map(|_| lab.guest("client-1").udp("0.0.0.0:0".parse().unwrap()))
+        .collect();
+    for socket in &sockets {
+        socket.send_to(b"first", to).unwrap();
+    }
+    let mut arrived = 0;
+    eventually("every datagram arrived or was counted", || {
+        while server.recv(&mut [0; 16]).is_ok() {
+            arrived += 1;
+        }
+        (arrived + limited() - before >= u64::from(count)).then_some(())
+    });
+    (arrived, limited() - before)
+}
+
+#[test]
+fn a_flood_of_first_packets_is_cut_to_its_rate() {
+    let lab = lab!(&limited("{ exceptionsPerSecond: 100 }"));
+    let server = lab.guest("server-1").udp("0.0.0.0:9".parse().unwrap());
+    server.set_nonblocking(true).unwrap();
+    let mut connection = lab.connect("client-1", "server-1", "10.0.0.5:80");
+    connection.assert_alive();
+    for path in ["accelerated", "synthetic"] {
+        if path == "synthetic" {
+            lab.vf("revoke", &["client-1"]);
+        }
+        assert_eq!(lab.nic("client-1").vf.observed, path);
+        let (arrived, limited) = flood(&lab, 200, &server);
+        assert_eq!(arrived + limited, 200, "{path}");
+        assert!(
+            arrived > 0 && limited > 100,
+            "{path}: {arrived} arrived, {limited} were too many"
+        );
+        // It does not concern who has a connection, or another guest.
+        connection.assert_alive();
+        assert_eq!(lab.tcp("server-1", "client-1", "10.0.0.4:80"), "allow");
+    }
+}
+
+#[test]
+fn idle_flows_are_forgotten_and_open_connections_are_not() {
+    let timeouts = "{ idle: 300ms, icmp: 300ms, tcpClosing: 300ms, tcpHandshake: 300ms }";
+    let lab = lab!(&limited(&format!("{{ timeouts: {timeouts} }}")));
+    let mut connection = lab.connect("client-1", "server-1", "10.0.0.5:80");
+    connection.assert_alive();
+    let states = || -> Vec<(String, Option<String>)> {
+        let flows = lab.flows("client-1", &[]).flows.into_iter();
+        flows.map(|flow| (flow.flow, flow.state)).collect()
+    };
+    let ours = format!(
+        "tcp {} -> 10.0.0.5:80",
+        connection.client.local_addr().unwrap()
+    );
+    for round in 0..2 {
+        assert_eq!(lab.udp("client-1", "server-1", "10.0.0.5:53"), "allow");
+        assert_eq!(lab.ping("client-1", "10.0.0.5"), "allow");
+        lab.connect("client-1", "server-1", "10.0.0.5:81")
+            .assert_alive();
+        eventually("all others are forgotten", || {
+            let states = states();
+            let kept = states.iter().any(|(flow, _)| *flow == ours);
+            assert!(kept, "round {round}: {states:?}");
+            (states.len() == 1).then_some(())
+        });
+    }
+    let [(_, state)] = states().try_into().unwrap();
+    assert_eq!(state.as_deref(), Some("established"));
+    connection.assert_alive();
+    assert_eq!(lab.status().flows, 2);
+}

@@ -1,0 +1,59 @@
+//! What `explain` says of a packet before it is sent.
+
+use flow::{DropReason, FlowKey, PortId};
+use vswitch::{Explanation, Outcome, Probe};
+use wire::{Kind, L4, dissect};
+
+use super::Driver;
+
+/// An explanation that the outcome has to bear out.
+pub(super) struct Explained {
+    explanation: Explanation,
+    /// The packet answers a connection. Where answers go was decided with their connection, and
+    /// `explain` asks anew.
+    answer: bool,
+}
+
+impl Driver {
+    /// Asks about a frame, if it is of a kind that can be asked about.
+    pub(super) fn explain(&self, port: PortId, frame: &[u8]) -> Option<Explained> {
+        let dissection = dissect(frame).ok()?;
+        let Kind::Ip(ip) = dissection.kind else { return None };
+        let unicast = dissection.dst == vswitch::router_mac();
+        if !unicast || dissection.src != self.mac_of(port) || ip.fragment.is_some() {
+            return None;
+        }
+        let icmp_type = || u16::from_be_bytes([frame[ip.l4_offset], frame[ip.l4_offset + 1]]);
+        let (source, destination, opens) = match ip.l4 {
+            L4::Tcp { sport, dport, flags } => (sport, dport, flow::TcpFlags(flags.0).opens()),
+            L4::Udp { sport, dport } => (sport, dport, true),
+            L4::IcmpEcho { ident, .. } => (ident, icmp_type(), true),
+            _ => return None,
+        };
+        let key = FlowKey::new(port, ip.src, ip.dst, ip.proto, source, destination);
+        let explanation = self.bench.switch.explain(&Probe { key, opens }, self.bench.now)?;
+        let entry = self.bench.switch.flows().lookup(&key);
+        let entry = entry.and_then(|id| self.bench.switch.flows().get(id));
+        let answer = entry.is_some_and(|entry| !entry.forward());
+        Some(Explained { explanation, answer })
+    }
+}
+
+impl Explained {
+    pub(super) fn agrees_with(&self, outcome: Outcome) {
+        let explanation = &self.explanation;
+        let by_policy = match outcome {
+            Outcome::Deliver(_) | Outcome::Uplink(_) => None,
+            // Of the frame and the device, not of the policy.
+            Outcome::Dropped(DropReason::TooBig | DropReason::TtlExpired) => None,
+            Outcome::Dropped(DropReason::PortDown) => return,
+            Outcome::Dropped(reason) => Some(reason.name().to_owned()),
+            Outcome::Answered => return,
+        };
+        if self.answer && by_policy != explanation.drop_reason {
+            return;
+        }
+        assert_eq!(explanation.drop_reason, by_policy, "{explanation:#?}");
+        assert_eq!(explanation.allowed, by_policy.is_none());
+    }
+}
