@@ -4,11 +4,18 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use crate::setup::{self, Consent, Purpose};
 use crate::step::{Outcome, summarise};
 use crate::{bpf, process, tidy};
 
 /// Runs all checks, also after one has failed, and prints one summary.
+///
+/// In continuous integration the eBPF compiler is installed if need be, because there the objects
+/// must be proved to be those of their sources.
 pub(crate) fn run() -> Result<ExitCode> {
+    if process::is_ci() {
+        setup::ensure(&Purpose::Bpf.needs(), Consent::Ask)?;
+    }
     let steps = [
         ("formatting", cargo(&["fmt", "--all", "--check"])),
         (

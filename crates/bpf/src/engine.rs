@@ -8,11 +8,11 @@ use aya::programs::{ProgramError, SchedClassifier};
 use flow::{FlowKey, PortId, PortMode, TcpFlags, Tick};
 use zerocopy::{FromBytes, FromZeros};
 
-use crate::config::per_window;
 use crate::abi::{
     Agent, FlowEvent, FlowValue, MAPPING_SLOTS, PORT_DROPS_TO_AGENT, Port, mode_number,
 };
 use crate::attach::{self, FROM_GUEST, SINK};
+use crate::config::per_window;
 use crate::map::{Map, PerCpuArray};
 use crate::pins::Pins;
 use crate::{AttachError, DeviceKind, Hook, MapError, PortAttachment, PortStats};
@@ -216,8 +216,9 @@ impl BpfEngine {
         self.maps.agent.update(&0, &agent)
     }
 
-    /// Hands out the FIN and RST that flows saw for the first time since the last call, and
-    /// returns how many there were. The flags are all those of the segment.
+    /// Hands out the segments that flows saw for the first time since the last call and that change
+    /// how long a connection is kept: FIN, RST, and the SYN or acknowledgement that answers. Returns
+    /// how many there were. The flags are all those of the segment.
     pub fn poll_events(&mut self, visit: &mut dyn FnMut(FlowKey, TcpFlags)) -> usize {
         for seen in 0..EVENTS_MAX {
             let Some(item) = self.events.next() else {

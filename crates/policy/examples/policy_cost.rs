@@ -24,6 +24,9 @@ const MAPPINGS: u32 = 1_000_000;
 /// From one mapped address to the next: together they take up a /8.
 const STRIDE: u32 = 16;
 const CONNECTIONS: usize = 200_000;
+/// Connections that are timed together.
+const PART: usize = 2_000;
+const ROUNDS: usize = 15;
 const NET: u32 = 0x0a00_0000;
 const VNET: VnetId = VnetId(0);
 const SENDER: PortId = PortId(1);
@@ -60,14 +63,7 @@ fn measure(rules: usize, prefixes: usize) -> Result<(), Box<dyn std::error::Erro
     let again_took = start.elapsed();
     drop(again);
 
-    let mut best = f64::MAX;
-    let mut allowed = 0;
-    for _ in 0..15 {
-        let start = Instant::now();
-        allowed = evaluate(&snapshot, &connections);
-        best = best.min(start.elapsed().as_secs_f64());
-    }
-    let each = best / CONNECTIONS as f64;
+    let (each, allowed) = cost(&snapshot, &connections);
     println!(
         "{rules:>7} {prefixes:>9} {:>8.0} {:>10.0} {:>11.1} {:>11.1} {:>12} {:>8.1}%",
         each * 1e9,
@@ -81,6 +77,23 @@ fn measure(rules: usize, prefixes: usize) -> Result<(), Box<dyn std::error::Erro
         mapping_changes(&snapshot)?;
     }
     Ok(())
+}
+
+/// Seconds an evaluation takes, and how many connections are allowed. Every part of the connections
+/// counts as fast as it ever was, so that others on the machine count little.
+fn cost(snapshot: &Snapshot, connections: &[Tuple]) -> (f64, usize) {
+    let parts: Vec<&[Tuple]> = connections.chunks(PART).collect();
+    let mut best = vec![f64::MAX; parts.len()];
+    let mut allowed = 0;
+    for _ in 0..ROUNDS {
+        allowed = 0;
+        for (part, best) in parts.iter().zip(&mut best) {
+            let start = Instant::now();
+            allowed += evaluate(snapshot, part);
+            *best = best.min(start.elapsed().as_secs_f64());
+        }
+    }
+    (best.iter().sum::<f64>() / connections.len() as f64, allowed)
 }
 
 /// What one changed mapping costs among all the others.

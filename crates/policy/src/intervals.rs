@@ -52,8 +52,9 @@ pub(crate) const V6_NODE: usize = 8;
 pub(crate) const V6_LEAF: usize = 4;
 
 /// A line cut into intervals, each with a number: a static B+ tree in which a search compares all
-/// keys of a node without a branch. Inner nodes have `F` children, leaves `L` intervals whose keys and
-/// numbers lie side by side: large trees wait for the leaf, so it should be one cache line.
+/// keys of a node without a branch. Inner nodes have `F` children, leaves `L` intervals whose keys
+/// and numbers lie side by side: large trees wait for the leaf, so it should be one cache line.
+/// With 10,000 rules of 10 prefixes that took two rule sets from 910 to 670 ns, compared to two.
 ///
 /// 100,000 IPv4 prefixes make at most 200,001 intervals: one leaf below four inner levels, which
 /// together hold 110 KB and so fit the second-level cache.

@@ -1,5 +1,5 @@
-//! Policy: what a NIC may send and receive, where its packets go, and where addresses live, compiled
-//! from plain values into a form whose cost hardly depends on how much of it there is.
+//! Policy: what a NIC may send and receive, where its packets go, and where addresses live,
+//! compiled from plain values into a form whose cost hardly depends on how much of it there is.
 //!
 //! A [`PolicyInput`](input::PolicyInput) goes through the [`Compiler`] and becomes a [`Snapshot`]:
 //! immutable, shared, with one [`NicPolicy`] per port and one table of mappings. A new connection

@@ -207,6 +207,10 @@ impl Observer for Trace<'_> {
     }
 
     fn route(&mut self, _: IpAddr, chosen: &RouteRef<'_>, overridden: Overridden<'_>) {
+        if self.explanation.path.is_some() {
+            // The route to the appliance that the packet's own route named.
+            return;
+        }
         let (kind, address) = match chosen.next_hop {
             NextHop::Vnet(_) => ("VnetLocal", None),
             NextHop::Appliance(address) => ("VirtualAppliance", Some(address.to_string())),

@@ -75,11 +75,13 @@ impl Switch {
             self.collect_removed();
             let reason = decision.forward.transposition.drop_reason();
             inserted.map_err(|error| reason.unwrap_or(error.into()))?;
-            let halves = [Some(pair.forward), pair.reverse];
-            for (half, tcp_flags) in halves.into_iter().zip(flags) {
-                let Some(half) = half else { continue };
+            let new = [Some(&pair.forward), pair.reverse.as_ref()];
+            for ((old, new), tcp_flags) in halves.into_iter().zip(new).zip(flags) {
+                let (Some(old), Some(new)) = (old, new) else { continue };
                 let counters = Counters { tcp_flags, ..Counters::default() };
-                self.flows.observe(&EngineCounters { key: half.key, counters });
+                self.flows.observe(&EngineCounters { key: new.key, counters });
+                // An engine may have seen more.
+                self.work.moved.push((old.key, new.key));
             }
         }
         self.forget_refused_answers(&pair);
@@ -103,12 +105,15 @@ impl Switch {
         }
     }
 
-    /// An entry that an engine has is to be put in anew.
+    /// An entry that an engine has is to be put in anew. It stays marked as in the engine, so that
+    /// what the engine has counted is added to it.
     fn take_from_engine(&mut self, old: &Half) {
         let entry = self.flows.lookup(&old.key).and_then(|id| self.flows.get(id));
-        if !entry.is_some_and(|entry| entry.offload().in_engine()) {
+        let in_engine = entry.is_some_and(|entry| entry.offload().in_engine());
+        if !in_engine || self.renewed.contains(&old.key) {
             return;
         }
+        self.renewed.push(old.key);
         self.work.remove.push(old.key);
         if let Some(reason) = old.transposition.drop_reason() {
             self.work.removed_drops.push((old.key, reason));

@@ -66,6 +66,9 @@ pub struct EngineWork {
     /// Those of them that were remembered drops, with their reasons: what an engine counted for
     /// them is the drops' ([`Switch::count_engine_drops`]).
     pub removed_drops: Vec<(FlowKey, DropReason)>,
+    /// Those of them whose connection goes on with another key, and that key: the flags an engine
+    /// saw are the new entry's to know ([`Switch::observe`]), its counts are not.
+    pub moved: Vec<(FlowKey, FlowKey)>,
     /// Pairs to put in.
     pub install: Vec<FlowPair>,
 }
@@ -79,6 +82,9 @@ pub struct Switch {
     pub(crate) timeouts: Timeouts,
     pub(crate) work: EngineWork,
     pub(crate) removed: Vec<Removed>,
+    /// Keys in the work to be taken out that are still in the table: what an engine has of them is
+    /// older than what the table says.
+    pub(crate) renewed: Vec<FlowKey>,
     limits: Limits,
     reply: [u8; REPLY_MAX],
     reply_len: usize,
@@ -105,6 +111,7 @@ impl Switch {
             timeouts,
             work: EngineWork::default(),
             removed: Vec::new(),
+            renewed: Vec::new(),
             limits,
             reply: [0; REPLY_MAX],
             reply_len: 0,
@@ -211,7 +218,9 @@ impl Switch {
     pub fn take_work(&mut self, into: &mut EngineWork) {
         into.remove.clear();
         into.removed_drops.clear();
+        into.moved.clear();
         into.install.clear();
+        self.renewed.clear();
         // Some may have gone, or have been decided anew, before any engine was told of them.
         let flows = &self.flows;
         self.work.install.retain(|pair| is_current(flows, pair));
@@ -553,6 +562,9 @@ impl Switch {
                 continue;
             }
             let key = removed.half.key;
+            if self.renewed.contains(&key) {
+                continue;
+            }
             self.work.remove.push(key);
             if let Some(reason) = removed.half.transposition.drop_reason() {
                 self.work.removed_drops.push((key, reason));

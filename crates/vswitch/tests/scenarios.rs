@@ -1,1 +1,11 @@
-//! To be written.
+//! Stories of guests, each in a small world.
+
+mod appliances;
+mod fragments;
+mod icmp;
+mod lifecycle;
+mod limits;
+mod neighbours;
+mod policy_changes;
+mod tcp;
+mod too_long_too_old;

@@ -183,7 +183,11 @@ static __always_inline __u32 packet_length(const struct __sk_buff *skb,
 	return packet->payload_offset + skb->gso_size;
 }
 
-/* The event is lost when the ring is full; the flags stay in the entry, which the agent reads. */
+/*
+ * The agent hears of a connection's end, and of its answer, for until then it takes the connection
+ * for one that may be forgotten. The event is lost when the ring is full; the flags stay in the
+ * entry, which the agent reads.
+ */
 static __always_inline void note_tcp_flags(struct flow_value *flow, const struct packet *packet)
 {
 	__u32 flags = packet->tcp_flags;
@@ -192,8 +196,11 @@ static __always_inline void note_tcp_flags(struct flow_value *flow, const struct
 		return;
 
 	__u32 before = __sync_fetch_and_or(&flow->tcp_flags, flags);
+	__u32 told = TCP_FLAG_FIN | TCP_FLAG_RST;
 
-	if (!(flags & ~before & (TCP_FLAG_FIN | TCP_FLAG_RST)))
+	if (!(flow->flags & FLOW_FORWARD))
+		told |= TCP_FLAG_SYN | TCP_FLAG_ACK;
+	if (!(flags & ~before & told))
 		return;
 
 	struct flow_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);

@@ -39,7 +39,7 @@ enum {
 	FLOW_ACTIVE = 1 << 0,
 	FLOW_DECREMENT_TTL = 1 << 1,
 	FLOW_TARGET_IS_TAP = 1 << 2,
-	FLOW_FORWARD = 1 << 3,	/* for the agent: this direction opened the connection */
+	FLOW_FORWARD = 1 << 3,	/* this direction opened the connection */
 };
 
 /*

@@ -161,9 +161,14 @@ fn a_connection_passes_in_super_segments_and_its_end_is_told() {
             mean > 1514,
             "segments were cut before they reached the engine: {mean} bytes each"
         );
-        let mut ends = Vec::new();
-        engine.poll_events(&mut |key, flags| ends.push((key, flags.contains(TcpFlags::FIN))));
-        assert_eq!(ends, [(key, true)]);
+        let mut told = Vec::new();
+        engine.poll_events(&mut |key, flags| told.push((key, flags.contains(TcpFlags::FIN))));
+        let answer = key.reversed_at(PortId(2));
+        assert_eq!(
+            told,
+            [(answer, false), (key, true)],
+            "the answer, and the end"
+        );
         drop((sender, receiver));
     });
 }

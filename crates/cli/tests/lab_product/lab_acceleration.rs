@@ -21,17 +21,22 @@ vnets:
 nsgs:
   client:
     rules:
-      - { name: no-https, priority: 100, direction: Outbound, access: Deny, protocol: Tcp, destinationPorts: 443 }
+      - { name: no-https, priority: 100, direction: Outbound, access: Deny, protocol: Tcp,
+          destinationPorts: 443 }
   server:
     rules:
-      - { name: http, priority: 100, direction: Inbound, access: Allow, protocol: Tcp, destinationPorts: [80, 443] }
-      - { name: dns, priority: 110, direction: Inbound, access: Allow, protocol: Udp, destinationPorts: 53 }
-      - { name: ping-four, priority: 120, direction: Inbound, access: Allow, protocol: Icmp, source: 10.0.1.0/24 }
+      - { name: http, priority: 100, direction: Inbound, access: Allow, protocol: Tcp,
+          destinationPorts: [80, 443] }
+      - { name: dns, priority: 110, direction: Inbound, access: Allow, protocol: Udp,
+          destinationPorts: 53 }
+      - { name: ping-four, priority: 120, direction: Inbound, access: Allow, protocol: Icmp,
+          source: 10.0.1.0/24 }
       - { name: nothing-else, priority: 4000, direction: Inbound, access: Deny }
 guests:
   client-1: { subnet: main/client, address: [10.0.1.4, "fd00:1:0:1::4"] }
   server-1: { subnet: main/server, address: [10.0.2.4, "fd00:1:0:2::4"] }
-  plain-1: { subnet: main/client, address: [10.0.1.5, "fd00:1:0:1::5"], acceleratedNetworking: false }
+  plain-1: { subnet: main/client, address: [10.0.1.5, "fd00:1:0:1::5"],
+    acceleratedNetworking: false }
 uplink: { interface: eth0, providerAddress: 192.0.2.10 }
 mappings:
   - { vnet: main, address: 10.0.2.20, provider: 192.0.2.11, mac: "02:00:00:00:00:20" }
@@ -275,7 +280,8 @@ vnets:
 nsgs:
   all:
     rules:
-      - { name: no-https, priority: 100, direction: Inbound, access: Deny, protocol: Tcp, destinationPorts: 443 }
+      - { name: no-https, priority: 100, direction: Inbound, access: Deny, protocol: Tcp,
+          destinationPorts: 443 }
 guests:
   vm-1: { kind: tap, subnet: main/all, address: 10.0.0.4 }
   box-1: { subnet: main/all, address: 10.0.0.5 }

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
-use crate::lab::{Lab, eventually, lab};
+use crate::lab::{Connection, Lab, eventually, lab};
 
 fn limited(host: &str) -> String {
     format!(
@@ -70,6 +70,27 @@ fn a_full_flow_table_refuses_new_flows_only() {
         (lab.status().flows == 0).then_some(())
     });
     assert_eq!(lab.tcp("client-1", "server-1", "10.0.0.5:80"), "allow");
+}
+
+#[test]
+fn what_was_answered_makes_no_room_for_others() {
+    let lab = lab!(&limited(
+        "{ flowsPerNic: 16, timeouts: { tcpClosing: 200ms } }"
+    ));
+    let open = |port: u16| lab.connect("client-1", "server-1", &format!("10.0.0.5:{port}"));
+    let mut connections: Vec<Connection> = (1_000..1_016).map(open).collect();
+    for port in 2_000..2_004 {
+        let to = format!("10.0.0.5:{port}");
+        assert_eq!(lab.tcp("client-1", "server-1", &to), "flow-table-full");
+    }
+    connections.iter_mut().for_each(Connection::assert_alive);
+
+    connections.truncate(14);
+    eventually("the closed are forgotten", || {
+        (lab.nic("client-1").flows == 14).then_some(())
+    });
+    assert_eq!(lab.tcp("client-1", "server-1", "10.0.0.5:2004"), "allow");
+    connections.iter_mut().for_each(Connection::assert_alive);
 }
 
 /// Sends first packets of so many flows at once: how many arrived, and how many were one too many.

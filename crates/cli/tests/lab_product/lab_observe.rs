@@ -29,11 +29,14 @@ routeTables:
 nsgs:
   client:
     rules:
-      - { name: no-https, priority: 100, direction: Outbound, access: Deny, protocol: Tcp, destinationPorts: 443 }
+      - { name: no-https, priority: 100, direction: Outbound, access: Deny, protocol: Tcp,
+          destinationPorts: 443 }
   server:
     rules:
-      - { name: http, priority: 100, direction: Inbound, access: Allow, protocol: Tcp, destinationPorts: [80, 443] }
-      - { name: dns, priority: 110, direction: Inbound, access: Allow, protocol: Udp, destinationPorts: 53 }
+      - { name: http, priority: 100, direction: Inbound, access: Allow, protocol: Tcp,
+          destinationPorts: [80, 443] }
+      - { name: dns, priority: 110, direction: Inbound, access: Allow, protocol: Udp,
+          destinationPorts: 53 }
       - { name: nothing-else, priority: 4000, direction: Inbound, access: Deny }
 guests:
   client-1: { subnet: main/client, address: 10.0.1.4 }
@@ -77,7 +80,7 @@ fn explain_says_what_happens() {
             "{packet}"
         );
         assert_eq!(explained.allowed, fate == "allow");
-        let rules = explained
+        let mut rules = explained
             .layers
             .iter()
             .filter_map(|layer| layer.rule.as_deref());
@@ -85,7 +88,7 @@ fn explain_says_what_happens() {
         let last = if fate == "no-route" {
             route
         } else {
-            rules.last()
+            rules.next_back()
         };
         assert!(
             decider.is_empty() || last.is_some_and(|name| name.contains(decider)),

@@ -24,7 +24,8 @@ nsgs:
       - {{ name: nothing-else, priority: 4000, direction: Inbound, access: Deny }}
   stranger:
     rules:
-      - {{ name: no-https, priority: 100, direction: Outbound, access: Deny, protocol: Tcp, destinationPorts: 443 }}
+      - {{ name: no-https, priority: 100, direction: Outbound, access: Deny, protocol: Tcp,
+          destinationPorts: 443 }}
 guests:
   web-1: {{ subnet: main/web, address: [10.0.1.4, "fd00:1:0:1::4"] }}
   client-1: {{ subnet: main/client, address: [10.0.2.4, "fd00:1:0:2::4"] }}
@@ -36,9 +37,8 @@ guests:
 const CLIENTS: &str = r#"["10.0.2.0/24", "fd00:1:0:2::/64"]"#;
 
 fn rule(name: &str, priority: u16, access: &str, what: &str) -> String {
-    format!(
-        "\n      - {{ name: {name}, priority: {priority}, direction: Inbound, access: {access}, {what} }}"
-    )
+    let how = format!("name: {name}, priority: {priority}, direction: Inbound, access: {access}");
+    format!("\n      - {{ {how}, {what} }}")
 }
 
 #[test]

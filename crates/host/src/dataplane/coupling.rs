@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use flow::{
-    DropCounters, DropReason, EngineCounters, FlowEngine, FlowKey, FlowPair, Half, InstallError,
-    Offload, PortId, Transposition, Verdict,
+    Counters, DropCounters, DropReason, EngineCounters, FlowEngine, FlowKey, FlowPair, Half,
+    InstallError, Offload, PortId, Transposition, Verdict,
 };
 use vswitch::{EngineWork, Switch};
 
@@ -27,7 +27,10 @@ impl Coupling {
     /// For a switch that has adopted what it found in the engine.
     pub(crate) fn of(switch: &Switch) -> Coupling {
         let mut coupling = Coupling::default();
-        let held = switch.flows().iter().filter(|entry| entry.offload().in_engine());
+        let held = switch
+            .flows()
+            .iter()
+            .filter(|entry| entry.offload().in_engine());
         held.for_each(|entry| coupling.note_drop(entry.key(), &entry.transposition()));
         coupling
     }
@@ -68,8 +71,11 @@ impl Coupling {
         self.settle(switch, engine);
         self.work.install = pairs_held(switch, port);
         self.work.remove.clear();
+        self.work.moved.clear();
         let pairs = self.work.install.iter();
-        self.work.remove.extend(pairs.flat_map(halves).map(|half| half.key));
+        self.work
+            .remove
+            .extend(pairs.flat_map(halves).map(|half| half.key));
         self.take_out(switch, engine);
         let attached = attach(engine);
         self.put_in(switch, engine);
@@ -81,7 +87,9 @@ impl Coupling {
     /// counted when they went.
     pub(crate) fn drops(&self, engine: &mut impl FlowEngine, port: PortId) -> DropCounters {
         let mut drops = DropCounters::default();
-        let Some(reasons) = self.dropping.get(&port) else { return drops };
+        let Some(reasons) = self.dropping.get(&port) else {
+            return drops;
+        };
         let keys: Vec<FlowKey> = reasons.keys().copied().collect();
         let mut readings = Vec::with_capacity(keys.len());
         engine.read(&keys, &mut readings);
@@ -100,20 +108,37 @@ impl Coupling {
         self.last.clear();
         engine.remove(&self.work.remove, &mut self.last);
         for counted in &self.last {
-            // False where the entry is gone from the switch too.
-            switch.absorb(counted);
+            // False where the entry is gone from the switch too, or is another by now.
+            if !switch.absorb(counted) {
+                self.hand_down(switch, counted);
+            }
             let key = &counted.key;
-            let reason = self.dropping.get(&key.port()).and_then(|drops| drops.get(key));
-            if let Some(reason) = reason {
+            let drops = self.dropping.get(&key.port());
+            if let Some(reason) = drops.and_then(|drops| drops.get(key)) {
                 switch.count_engine_drops(key, *reason, &counted.counters);
             }
         }
         for key in &self.work.remove {
-            let Some(drops) = self.dropping.get_mut(&key.port()) else { continue };
+            let Some(drops) = self.dropping.get_mut(&key.port()) else {
+                continue;
+            };
             drops.remove(key);
             if drops.is_empty() {
                 self.dropping.remove(&key.port());
             }
+        }
+    }
+
+    /// How far a connection has come goes with it to its new key.
+    fn hand_down(&self, switch: &mut Switch, counted: &EngineCounters) {
+        let mut moved = self.work.moved.iter();
+        if let Some(&(_, key)) = moved.find(|(old, _)| *old == counted.key) {
+            let tcp_flags = counted.counters.tcp_flags;
+            let counters = Counters {
+                tcp_flags,
+                ..Counters::default()
+            };
+            switch.observe(&EngineCounters { key, counters });
         }
     }
 
@@ -144,7 +169,10 @@ impl Coupling {
 
     fn note_drop(&mut self, key: &FlowKey, transposition: &Transposition) {
         if let Some(reason) = transposition.drop_reason() {
-            self.dropping.entry(key.port()).or_default().insert(*key, reason);
+            self.dropping
+                .entry(key.port())
+                .or_default()
+                .insert(*key, reason);
         }
     }
 }
@@ -152,10 +180,15 @@ impl Coupling {
 /// The pairs in the engine that have to do with a port. Looks at the whole table.
 fn pairs_held(switch: &Switch, port: PortId) -> Vec<FlowPair> {
     let flows = switch.flows();
-    let held = flows.iter().filter(|entry| entry.forward() && entry.offload().in_engine());
+    let held = flows
+        .iter()
+        .filter(|entry| entry.forward() && entry.offload().in_engine());
     let pairs = held.map(|entry| FlowPair {
         forward: entry.half(),
-        reverse: entry.peer().and_then(|peer| flows.get(peer)).map(|entry| entry.half()),
+        reverse: entry
+            .peer()
+            .and_then(|peer| flows.get(peer))
+            .map(|entry| entry.half()),
     });
     let concerns = |half: &Half| {
         half.key.port() == port || half.transposition.verdict == Verdict::Deliver(port)

@@ -78,7 +78,8 @@ impl DataPlane {
         }
     }
 
-    /// FIN and RST that the engine saw: the connection's class of timeout changes with them.
+    /// Answers, FIN and RST that the engine saw: the connection's class of timeout changes with them,
+    /// and whether it may be recycled.
     fn take_events(&mut self) {
         let keys = &mut self.scratch.keys;
         keys.clear();

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use flow::{EngineCounters, FlowEngine, FlowKey, PortId, PortMode, Tick, Timeouts};
 use policy::Snapshot;
-use vswitch::{Gso, Outcome, PortCounters, Switch};
+use vswitch::{Gso, Limits, Outcome, PortCounters, Switch};
 
 use crate::coupling::Coupling;
 use crate::kernel::{Kernel, Ran};
-use crate::model::bench::{ROOMY, Sent};
+use crate::model::bench::Sent;
 
 /// Who executed a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +30,25 @@ pub(crate) struct Accelerated<'a> {
 
 impl<'a> Accelerated<'a> {
     /// With the policy's ports, all of them attached and accelerated.
-    pub(crate) fn new(kernel: &'a mut Kernel, policy: &Arc<Snapshot>) -> Accelerated<'a> {
+    pub(crate) fn new(
+        kernel: &'a mut Kernel,
+        limits: Limits,
+        policy: &Arc<Snapshot>,
+    ) -> Accelerated<'a> {
         kernel.reset();
-        let versions = policy.slot_versions().map(|(slot, version)| (slot.0, version));
+        let versions = policy
+            .slot_versions()
+            .map(|(slot, version)| (slot.0, version));
         kernel.publish(policy, &versions.collect::<Vec<_>>());
-        let switch = Switch::new(ROOMY, Timeouts::default(), Arc::clone(policy), 8);
+        let switch = Switch::new(limits, Timeouts::default(), Arc::clone(policy), 8);
         let coupling = Coupling::of(&switch);
-        let mut this = Accelerated { switch, kernel, coupling, batching: false, watched: false };
+        let mut this = Accelerated {
+            switch,
+            kernel,
+            coupling,
+            batching: false,
+            watched: false,
+        };
         for nic in policy.nics() {
             this.connect(nic.port, 0, PortMode::Accelerated);
         }
@@ -49,13 +61,19 @@ impl<'a> Accelerated<'a> {
 
     /// The agent has made a guest's device, or found it.
     pub(crate) fn connect(&mut self, port: PortId, device: usize, mode: PortMode) {
-        if self.kernel.device(port).is_none_or(|before| before == device) {
+        if self
+            .kernel
+            .device(port)
+            .is_none_or(|before| before == device)
+        {
             self.kernel.attach(port, device);
         } else {
             let attach = |kernel: &mut Kernel| kernel.attach(port, device);
-            self.coupling.move_port(&mut self.switch, self.kernel, port, attach);
+            self.coupling
+                .move_port(&mut self.switch, self.kernel, port, attach);
         }
-        self.kernel.set_generations(&Arc::clone(self.switch.policy()));
+        self.kernel
+            .set_generations(&Arc::clone(self.switch.policy()));
         self.switch.add_port(port, mode);
         self.set_mode(port, mode);
     }
@@ -78,7 +96,10 @@ impl<'a> Accelerated<'a> {
     /// Puts a policy in force.
     pub(crate) fn publish(&mut self, policy: &Arc<Snapshot>) {
         let changed = policy.changed_slots(self.switch.policy());
-        let changed: Vec<_> = changed.into_iter().map(|(slot, version)| (slot.0, version)).collect();
+        let changed: Vec<_> = changed
+            .into_iter()
+            .map(|(slot, version)| (slot.0, version))
+            .collect();
         self.kernel.publish(policy, &changed);
         self.switch.publish(Arc::clone(policy));
     }
@@ -91,7 +112,11 @@ impl<'a> Accelerated<'a> {
         gso: Option<Gso>,
         now: Tick,
     ) -> (Sent, By) {
-        let executed = |outcome, frame: &[u8]| Sent { outcome, frame: frame.to_vec(), reply: None };
+        let executed = |outcome, frame: &[u8]| Sent {
+            outcome,
+            frame: frame.to_vec(),
+            reply: None,
+        };
         match self.kernel.run(port, frame, gso, now) {
             Ran::Delivered(to, rewritten) => {
                 self.look_on(port);
@@ -118,7 +143,11 @@ impl<'a> Accelerated<'a> {
             // Here the agent sends.
             self.coupling.activate(self.kernel);
         }
-        Sent { outcome, frame, reply }
+        Sent {
+            outcome,
+            frame,
+            reply,
+        }
     }
 
     /// From here on what is decided waits for [`Accelerated::end_batch`]. The kernel executes
@@ -138,12 +167,16 @@ impl<'a> Accelerated<'a> {
     fn set_kernel_modes(&mut self, of: impl Fn(PortMode) -> PortMode) {
         for nic in Arc::clone(self.switch.policy()).nics() {
             let view = self.switch.port(nic.port).expect("a port of the world");
-            let mode = if view.up { of(view.mode) } else { PortMode::Synthetic };
+            let mode = if view.up {
+                of(view.mode)
+            } else {
+                PortMode::Synthetic
+            };
             self.kernel.set_mode(nic.port, mode).unwrap();
         }
     }
 
-    /// FIN and RST that the kernel saw.
+    /// Answers, FIN and RST that the kernel saw.
     pub(crate) fn take_events(&mut self) {
         let keys = self.kernel.take_events();
         self.observe(&keys);
@@ -151,7 +184,12 @@ impl<'a> Accelerated<'a> {
 
     /// Somebody asks for all flows.
     pub(crate) fn read_flows(&mut self) {
-        let keys: Vec<FlowKey> = self.switch.flows().iter().map(|entry| *entry.key()).collect();
+        let keys: Vec<FlowKey> = self
+            .switch
+            .flows()
+            .iter()
+            .map(|entry| *entry.key())
+            .collect();
         self.observe(&keys);
     }
 
@@ -163,7 +201,9 @@ impl<'a> Accelerated<'a> {
         let mut confirm = |key: &FlowKey| {
             found.clear();
             kernel.read(std::slice::from_ref(key), &mut found);
-            found.first().map(|counted: &EngineCounters| counted.counters)
+            found
+                .first()
+                .map(|counted: &EngineCounters| counted.counters)
         };
         while !self.switch.sweep(now, &mut confirm) {}
         self.coupling.settle(&mut self.switch, self.kernel);
@@ -173,14 +213,20 @@ impl<'a> Accelerated<'a> {
     pub(crate) fn counters(&mut self, port: PortId) -> PortCounters {
         let view = self.switch.port(port).expect("a port of the world");
         let mut counters = view.counters.clone();
-        counters.drops.merge(&self.coupling.drops(self.kernel, port));
+        counters
+            .drops
+            .merge(&self.coupling.drops(self.kernel, port));
         self.kernel.count(port, &mut counters);
         counters
     }
 
     fn look_on(&mut self, port: PortId) {
         if self.watched {
-            let entries = self.switch.flows().iter().filter(|entry| entry.key().port() == port);
+            let entries = self
+                .switch
+                .flows()
+                .iter()
+                .filter(|entry| entry.key().port() == port);
             let keys: Vec<FlowKey> = entries.map(|entry| *entry.key()).collect();
             self.observe(&keys);
         }

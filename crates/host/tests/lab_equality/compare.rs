@@ -31,23 +31,30 @@ fn compare_flows(software: &Switch, accelerated: &mut Accelerated<'_>) {
     let keys: Vec<FlowKey> = software.flows().iter().map(|entry| *entry.key()).collect();
     let mut readings: Vec<EngineCounters> = Vec::new();
     accelerated.kernel.read(&keys, &mut readings);
-    let readings: HashMap<_, _> =
-        readings.into_iter().map(|counted| (counted.key, counted.counters)).collect();
+    let readings: HashMap<_, _> = readings
+        .into_iter()
+        .map(|counted| (counted.key, counted.counters))
+        .collect();
     for key in &keys {
         let expected = flow(software, key, &HashMap::new());
         let found = flow(&accelerated.switch, key, &readings);
         assert_eq!(found, expected, "{key}");
     }
     let count = |switch: &Switch| switch.flows().len();
-    assert_eq!(count(&accelerated.switch), count(software), "flows that should not be");
+    assert_eq!(
+        count(&accelerated.switch),
+        count(software),
+        "flows that should not be"
+    );
 }
 
-fn flow(
-    switch: &Switch,
-    key: &FlowKey,
-    by_kernel: &HashMap<FlowKey, Counters>,
-) -> Option<Flow> {
-    let entry = |key: &FlowKey| switch.flows().lookup(key).and_then(|id| switch.flows().get(id));
+fn flow(switch: &Switch, key: &FlowKey, by_kernel: &HashMap<FlowKey, Counters>) -> Option<Flow> {
+    let entry = |key: &FlowKey| {
+        switch
+            .flows()
+            .lookup(key)
+            .and_then(|id| switch.flows().get(id))
+    };
     let counters = |key: &FlowKey| {
         let mut counters = entry(key)?.counters();
         by_kernel.get(key).inspect(|more| counters.merge(more));
@@ -55,12 +62,20 @@ fn flow(
     };
     let found = entry(key)?;
     let flags = |key: &FlowKey| counters(key).unwrap_or_default().tcp_flags;
-    let peer = found.peer_key().map(|peer| flags(&peer)).unwrap_or_default();
+    let peer = found
+        .peer_key()
+        .map(|peer| flags(&peer))
+        .unwrap_or_default();
     let state = found.tcp_state().map(|_| match found.forward() {
         true => TcpState::of(flags(key), peer),
         false => TcpState::of(peer, flags(key)),
     });
-    Some(Flow { half: found.half(), counters: counters(key)?, state, created: found.created() })
+    Some(Flow {
+        half: found.half(),
+        counters: counters(key)?,
+        state,
+        created: found.created(),
+    })
 }
 
 /// The kernel executes the entries of the table, and no others.

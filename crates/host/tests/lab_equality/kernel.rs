@@ -79,29 +79,47 @@ impl Kernel {
         let mut keys = Vec::new();
         self.engine.dump(&mut |half, _, _| keys.push(half.key));
         self.engine.remove(&keys, &mut Vec::new());
-        let zero: Vec<_> = std::mem::take(&mut self.slots).into_iter().map(|slot| (slot, 0)).collect();
+        let zero: Vec<_> = std::mem::take(&mut self.slots)
+            .into_iter()
+            .map(|slot| (slot, 0))
+            .collect();
         self.engine.set_mapping_versions(&zero).unwrap();
         self.engine.poll_events(&mut |_, _| ());
         self.last_seen.clear();
         for port in (1..=PORTS).map(PortId) {
             self.engine.set_drops_to_agent(port, false).unwrap();
-            self.before.insert(port, self.engine.port_stats(port).unwrap());
+            self.before
+                .insert(port, self.engine.port_stats(port).unwrap());
         }
     }
 
     /// Attaches a port, or moves it to its other device. Guests behind TAPs and veths take turns.
     pub(crate) fn attach(&mut self, port: PortId, device: usize) {
         let ifindex = self.devices[usize::from(port.0) - 1][device];
-        let kind = if port.0 % 2 == 0 { DeviceKind::Tap } else { DeviceKind::Veth };
+        let kind = if port.0.is_multiple_of(2) {
+            DeviceKind::Tap
+        } else {
+            DeviceKind::Veth
+        };
         let mac = mac(u8::try_from(port.0).unwrap());
         let router_mac = vswitch::router_mac();
-        self.engine.attach(PortAttachment { port, ifindex, kind, mac, router_mac }).unwrap();
+        self.engine
+            .attach(PortAttachment {
+                port,
+                ifindex,
+                kind,
+                mac,
+                router_mac,
+            })
+            .unwrap();
     }
 
     /// Which of its devices a port is attached to.
     pub(crate) fn device(&self, port: PortId) -> Option<usize> {
         let device = self.engine.device(port)?;
-        self.devices[usize::from(port.0) - 1].iter().position(|&ifindex| ifindex == device)
+        self.devices[usize::from(port.0) - 1]
+            .iter()
+            .position(|&ifindex| ifindex == device)
     }
 
     pub(crate) fn set_drops_to_agent(&mut self, port: PortId, on: bool) {
@@ -117,11 +135,15 @@ impl Kernel {
 
     pub(crate) fn set_generations(&mut self, policy: &Snapshot) {
         let number = policy.generation();
-        let all = policy.nics().map(|nic| (nic.port, number, nic.path_generation));
-        self.engine.set_generations(&all.collect::<Vec<_>>()).unwrap();
+        let all = policy
+            .nics()
+            .map(|nic| (nic.port, number, nic.path_generation));
+        self.engine
+            .set_generations(&all.collect::<Vec<_>>())
+            .unwrap();
     }
 
-    /// The flows that saw a FIN or RST since the last call.
+    /// The flows that saw an answer, a FIN or a RST since the last call.
     pub(crate) fn take_events(&mut self) -> Vec<FlowKey> {
         let mut keys = Vec::new();
         self.engine.poll_events(&mut |key, _| keys.push(key));
@@ -132,7 +154,11 @@ impl Kernel {
     pub(crate) fn count(&self, port: PortId, counters: &mut PortCounters) {
         let (stats, before) = (self.engine.port_stats(port).unwrap(), self.before[&port]);
         let budgets = |stats: PortStats| (stats.rate_limited_packets, stats.stale_forwarded);
-        assert_eq!(budgets(stats), budgets(before), "rates are out of a trace's reach");
+        assert_eq!(
+            budgets(stats),
+            budgets(before),
+            "rates are out of a trace's reach"
+        );
         counters.from_guest_packets += stats.from_guest_packets - before.from_guest_packets;
         counters.from_guest_bytes += stats.from_guest_bytes - before.from_guest_bytes;
         counters.to_guest_packets += stats.to_guest_packets - before.to_guest_packets;
@@ -141,14 +167,15 @@ impl Kernel {
 
     /// Runs a frame through the program. `now` is the trace's time.
     pub(crate) fn run(&mut self, port: PortId, frame: &[u8], gso: Option<Gso>, now: Tick) -> Ran {
-        const ETHERNET_LEN: usize = 14;
-        if frame.len() <= ETHERNET_LEN {
-            // No device receives a shorter frame, and the facility takes none without a payload.
+        if !can_be_run(frame) {
             return Ran::Exception;
         }
         self.engine.heartbeat(clock()).unwrap();
         let size = gso.map_or(0, |gso| gso.size);
-        let device = self.engine.device(port).expect("ports of a world are attached");
+        let device = self
+            .engine
+            .device(port)
+            .expect("ports of a world are attached");
         let ran = self.engine.test_run_segments(device, frame, size).unwrap();
         match ran {
             TestRun {
@@ -161,13 +188,26 @@ impl Kernel {
                 let to = ports.find(|port| self.engine.device(*port) == Some(ifindex));
                 Ran::Delivered(to.expect("it goes to a port"), rewritten)
             }
-            TestRun { verdict: TestVerdict::Shot, outcome: Some(Outcome::Dropped), .. } => {
+            TestRun {
+                verdict: TestVerdict::Shot,
+                outcome: Some(Outcome::Dropped),
+                ..
+            } => {
                 let key = key_of(port, frame);
                 self.last_seen.insert(key, now);
                 Ran::Dropped(key)
             }
-            TestRun { verdict, outcome: Some(Outcome::Exception), frame: same } => {
-                assert_eq!(verdict, TestVerdict::Redirect { ifindex: self.exceptions });
+            TestRun {
+                verdict,
+                outcome: Some(Outcome::Exception),
+                frame: same,
+            } => {
+                assert_eq!(
+                    verdict,
+                    TestVerdict::Redirect {
+                        ifindex: self.exceptions
+                    }
+                );
                 assert_eq!(same, frame, "the agent reads the guest's own bytes");
                 Ran::Exception
             }
@@ -176,7 +216,9 @@ impl Kernel {
     }
 
     fn in_trace_time(&self, counted: &mut EngineCounters) {
-        let Counters { packets, last_seen, .. } = &mut counted.counters;
+        let Counters {
+            packets, last_seen, ..
+        } = &mut counted.counters;
         if *packets == 0 {
             assert_eq!(*last_seen, Tick(0), "seen, and not counted");
             return;
@@ -211,7 +253,9 @@ impl FlowEngine for Kernel {
     fn remove(&mut self, keys: &[FlowKey], last: &mut Vec<EngineCounters>) {
         let before = last.len();
         self.engine.remove(keys, last);
-        last[before..].iter_mut().for_each(|counted| self.in_trace_time(counted));
+        last[before..]
+            .iter_mut()
+            .for_each(|counted| self.in_trace_time(counted));
     }
 
     fn restamp(&mut self, stamps: &[(FlowKey, Stamp)]) {
@@ -221,7 +265,9 @@ impl FlowEngine for Kernel {
     fn read(&mut self, keys: &[FlowKey], counters: &mut Vec<EngineCounters>) {
         let before = counters.len();
         self.engine.read(keys, counters);
-        counters[before..].iter_mut().for_each(|counted| self.in_trace_time(counted));
+        counters[before..]
+            .iter_mut()
+            .for_each(|counted| self.in_trace_time(counted));
     }
 
     fn dump(&mut self, visit: &mut dyn FnMut(&Half, &Counters, bool)) {
@@ -231,6 +277,18 @@ impl FlowEngine for Kernel {
     fn set_mode(&mut self, port: PortId, mode: PortMode) -> Result<(), Refusal> {
         self.engine.set_mode(port, mode)
     }
+}
+
+/// Whether the kernel's facility takes a frame: one with a whole IP header, or with some payload.
+/// What it does not take has no entry.
+fn can_be_run(frame: &[u8]) -> bool {
+    const ETHERNET_LEN: usize = 14;
+    let header_len = match frame.get(12..ETHERNET_LEN) {
+        Some([0x08, 0x00]) => 20,
+        Some([0x86, 0xdd]) => 40,
+        _ => 1,
+    };
+    frame.len() >= ETHERNET_LEN + header_len
 }
 
 /// The key of a frame that the program has executed, so one of those that have a simple one.

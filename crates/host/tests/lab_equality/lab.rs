@@ -22,20 +22,27 @@ pub(crate) fn with_kernel(test: &str, check: impl FnOnce(Kernel) + Send) {
         Ok(_) => {
             let place = Place::new();
             let pins = place.bpffs.path().join("equality");
-            return place.namespace.run_in(|| check(Kernel::new(&pins))).unwrap();
+            return place
+                .namespace
+                .run_in(|| check(Kernel::new(&pins)))
+                .unwrap();
         }
     };
     println!("skipped, because {reason}");
     if let Some(path) = std::env::var_os("CLEARWAY_SKIPPED_FILE") {
         let file = OpenOptions::new().create(true).append(true).open(path);
-        file.and_then(|mut file| writeln!(file, "{test}\t{reason}")).unwrap();
+        file.and_then(|mut file| writeln!(file, "{test}\t{reason}"))
+            .unwrap();
     }
 }
 
 /// Makes a veth pair, both ends here, and returns the indices of the two.
 pub(crate) fn make_devices(number: u16) -> [u32; 2] {
     let (near, far) = (format!("near{number}"), format!("far{number}"));
-    run("ip", &["link", "add", &near, "type", "veth", "peer", "name", &far]);
+    run(
+        "ip",
+        &["link", "add", &near, "type", "veth", "peer", "name", &far],
+    );
     let any = socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap();
     [near, far].map(|name| netdevice::name_to_index(&any, &name).unwrap())
 }
@@ -55,7 +62,11 @@ impl Place {
         let namespace = Namespace::create(&name).unwrap();
         let bpffs = TempDir::new().unwrap();
         run("mount", &["-t", "bpf", "bpf", text(bpffs.path())]);
-        Place { name, namespace, bpffs }
+        Place {
+            name,
+            namespace,
+            bpffs,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::accelerated::{Accelerated, By};
 use crate::compare::compare;
 use crate::kernel::Kernel;
 use crate::lab::with_kernel;
+use crate::model::bench::ROOMY;
 use crate::model::ops::{Driver, Op};
 use crate::model::strategies::{WorldPlan, traces, worlds};
 
@@ -41,7 +42,7 @@ enum Event {
     /// The guest's device is made anew.
     Replace(usize),
     DropsToAgent(usize, bool),
-    /// The agent takes note of FIN and RST.
+    /// The agent takes note of answers, FIN and RST.
     TakeEvents,
     ReadFlows,
     /// So many operations make one batch of exceptions.
@@ -65,18 +66,31 @@ fn lab_kernel_and_switch_do_the_same() {
         let kernel = RefCell::new(kernel);
         let reached = Reached::default();
         let asked = std::env::var_os("PROPTEST_CASES").is_some();
-        let default = Config { failure_persistence: None, ..Config::default() };
-        let config = if asked { default } else { Config { cases: CASES, ..default } };
+        let default = Config {
+            failure_persistence: None,
+            ..Config::default()
+        };
+        let config = if asked {
+            default
+        } else {
+            Config {
+                cases: CASES,
+                ..default
+            }
+        };
         let cases = config.cases;
         let outcome = TestRunner::new(config).run(&plans(), |plan| {
-            Run::new(&plan, &mut kernel.borrow_mut(), &reached).to_the_end();
+            Run::new(&plan, &mut kernel.borrow_mut(), &reached).finish();
             Ok(())
         });
         if let Err(error) = outcome {
             panic!("{error}");
         }
         println!("{reached:?}");
-        // A property says something only of what its cases reach.
+        // A property says something only of what its cases reach; of a few, nothing is expected.
+        if cases < CASES {
+            return;
+        }
         assert!(reached.delivered_by_kernel.get() > cases);
         assert!(reached.dropped_by_kernel.get() > cases / 8);
         assert!(reached.delivered_by_switch.get() > cases);
@@ -87,8 +101,14 @@ fn lab_kernel_and_switch_do_the_same() {
 
 fn plans() -> impl Strategy<Value = Plan> {
     let events = vec((0..TRACE_LEN, events()), 0..12);
-    (worlds(), traces(TRACE_LEN), events, any::<bool>())
-        .prop_map(|(world, trace, events, watched)| Plan { world, trace, events, watched })
+    (worlds(), traces(TRACE_LEN), events, any::<bool>()).prop_map(
+        |(world, trace, events, watched)| Plan {
+            world,
+            trace,
+            events,
+            watched,
+        },
+    )
 }
 
 fn events() -> impl Strategy<Value = Event> {
@@ -119,14 +139,25 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan, kernel: &'a mut Kernel, reached: &'a Reached) -> Run<'a> {
         let software = Driver::new(&plan.world);
-        let mut accelerated = Accelerated::new(kernel, software.bench.switch.policy());
+        let mut accelerated = Accelerated::new(kernel, ROOMY, software.bench.switch.policy());
         accelerated.set_watched(plan.watched);
-        Run { plan, software, accelerated, reached, devices: [0; 7], batch_left: 0 }
+        Run {
+            plan,
+            software,
+            accelerated,
+            reached,
+            devices: [0; 7],
+            batch_left: 0,
+        }
     }
 
-    fn to_the_end(mut self) {
+    fn finish(mut self) {
         for (number, op) in self.plan.trace.iter().enumerate() {
-            let events = self.plan.events.iter().filter(|(before, _)| *before == number);
+            let events = self
+                .plan
+                .events
+                .iter()
+                .filter(|(before, _)| *before == number);
             events.for_each(|(_, event)| self.befall(*event));
             self.step(op);
             self.batch_left = self.batch_left.saturating_sub(1);
@@ -139,7 +170,9 @@ impl<'a> Run<'a> {
         let counters = |port| self.accelerated.switch.port(port).expect("it is").counters;
         let nics = self.software.bench.switch.policy().nics();
         let resimulated: u64 = nics.map(|nic| counters(nic.port).resimulations).sum();
-        self.reached.resimulated.set(self.reached.resimulated.get() + resimulated);
+        self.reached
+            .resimulated
+            .set(self.reached.resimulated.get() + resimulated);
         // Everything comes to its end. Twice, as what was active is queued again once.
         let before = self.software.bench.now;
         self.software.finish();
@@ -187,17 +220,25 @@ impl<'a> Run<'a> {
         let outcomes: Vec<Outcome> = self.software.reached[outcomes..].to_vec();
         let mut received = self.software.received[received..].iter();
         let count = frames.len();
-        for (number, ((port, frame, gso), outcome)) in frames.into_iter().zip(outcomes).enumerate() {
+        for (number, ((port, frame, gso), outcome)) in frames.into_iter().zip(outcomes).enumerate()
+        {
             let now = self.software.bench.now;
             let (sent, by) = self.accelerated.send(port, &frame, gso, now);
             assert_eq!(sent.outcome, outcome, "{by:?}, {port}: {frame:02x?}");
             if let Outcome::Deliver(_) = outcome {
                 let (_, expected) = received.next().expect("what was delivered was received");
-                assert_eq!(sent.frame, *expected, "{by:?}, {port}: rewritten differently");
+                assert_eq!(
+                    sent.frame, *expected,
+                    "{by:?}, {port}: rewritten differently"
+                );
             }
             if number + 1 == count {
                 let expected = self.software.bench.switch.reply();
-                assert_eq!(sent.reply.as_deref(), expected, "{by:?}, {port}: {frame:02x?}");
+                assert_eq!(
+                    sent.reply.as_deref(),
+                    expected,
+                    "{by:?}, {port}: {frame:02x?}"
+                );
             }
             self.note(outcome, by);
         }
@@ -259,7 +300,11 @@ impl<'a> Run<'a> {
     }
 
     fn is_up(&self, port: PortId) -> bool {
-        self.accelerated.switch.port(port).expect("a port of the world").up
+        self.accelerated
+            .switch
+            .port(port)
+            .expect("a port of the world")
+            .up
     }
 
     fn device(&self, port: PortId) -> usize {

@@ -164,8 +164,8 @@ impl<'a> Candidates<'a> {
 
 /// Protocol numbers, by the rules that take them.
 ///
-/// There are few distinct sets of rules (TCP, UDP, ICMP, the rest), so each is stored full; they also
-/// tell used positions from padding.
+/// There are few distinct sets of rules (TCP, UDP, ICMP, the rest), so each is stored full; they
+/// also tell used positions from padding.
 #[derive(Debug)]
 pub(super) struct ProtocolField {
     /// Where the set of each protocol begins.

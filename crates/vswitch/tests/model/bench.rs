@@ -4,10 +4,11 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flow::{DropReason, PortId, PortMode, Tick, Timeouts};
+use flow::{DropReason, FlowKey, PortId, PortMode, Tick, Timeouts};
 use policy::{Compiler, MappingChange, Snapshot};
 use vswitch::{EngineWork, Gso, Limits, Outcome, PortCounters, Switch};
-use wire::compose::Endpoint;
+use wire::TcpFlags;
+use wire::compose::{self, Endpoint};
 
 use super::world::World;
 
@@ -128,4 +129,57 @@ pub(crate) fn dropped(reason: DropReason) -> Outcome {
 /// As a guest sends: to the router.
 pub(crate) fn via_router(end: Endpoint) -> Endpoint {
     Endpoint { mac: vswitch::router_mac(), ..end }
+}
+
+/// Two guests in conversation, each sending to its router.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Talk {
+    pub(crate) client: Endpoint,
+    pub(crate) server: Endpoint,
+}
+
+impl Talk {
+    /// From port 40000 of one NIC to port 443 of the other.
+    pub(crate) fn new(bench: &Bench, client: u8, server: u8) -> Talk {
+        Talk { client: bench.end(client, 40_000), server: bench.end(server, 443) }
+    }
+
+    pub(crate) fn v6(bench: &Bench, client: u8, server: u8) -> Talk {
+        Talk { client: bench.end6(client, 40_000), server: bench.end6(server, 443) }
+    }
+
+    pub(crate) fn ask(&self, flags: TcpFlags) -> Vec<u8> {
+        compose::tcp(&self.client, &via_router(self.server), flags, b"")
+    }
+
+    pub(crate) fn answer(&self, flags: TcpFlags) -> Vec<u8> {
+        compose::tcp(&self.server, &via_router(self.client), flags, b"")
+    }
+
+    pub(crate) fn syn(&self) -> Vec<u8> {
+        self.ask(TcpFlags::SYN)
+    }
+
+    pub(crate) fn ask_udp(&self, payload: &[u8]) -> Vec<u8> {
+        compose::udp(&self.client, &via_router(self.server), payload)
+    }
+
+    pub(crate) fn answer_udp(&self, payload: &[u8]) -> Vec<u8> {
+        compose::udp(&self.server, &via_router(self.client), payload)
+    }
+
+    /// What the guest behind `port` sends when it has received this frame and passes it on.
+    pub(crate) fn relayed(bench: &Bench, port: u8, received: &[u8]) -> Vec<u8> {
+        let mut frame = received.to_vec();
+        frame[..6].copy_from_slice(&vswitch::router_mac().0);
+        frame[6..12].copy_from_slice(&bench.end(port, 0).mac.0);
+        frame
+    }
+
+    /// The key of what the client sends from `port`.
+    pub(crate) fn key(&self, port: u8, protocol: u8) -> FlowKey {
+        let (client, server) = (self.client, self.server);
+        let port = PortId(port.into());
+        FlowKey::new(port, client.ip, server.ip, protocol, client.port, server.port)
+    }
 }

@@ -61,10 +61,12 @@ vnets:
       nva: {{ prefix: 10.0.100.0/24 }}
 routeTables:
   out-direct: {{ routes: [] }}
-  out-hop: {{ routes: [{{ name: hop, prefix: 10.0.2.0/24, nextHopType: VirtualAppliance, nextHopIpAddress: 10.0.100.4 }}] }}
+  out-hop: {{ routes: [{{ name: hop, prefix: 10.0.2.0/24, nextHopType: VirtualAppliance,
+      nextHopIpAddress: 10.0.100.4 }}] }}
   out-nowhere: {{ routes: [{{ name: nowhere, prefix: 10.0.2.0/24, nextHopType: None }}] }}
   back-direct: {{ routes: [] }}
-  back-hop: {{ routes: [{{ name: hop, prefix: 10.0.1.0/24, nextHopType: VirtualAppliance, nextHopIpAddress: 10.0.100.4 }}] }}
+  back-hop: {{ routes: [{{ name: hop, prefix: 10.0.1.0/24, nextHopType: VirtualAppliance,
+      nextHopIpAddress: 10.0.100.4 }}] }}
 guests:
   client-1: {{ subnet: main/client, address: 10.0.1.4 }}
   server-1: {{ subnet: main/server, address: 10.0.2.4 }}
