@@ -82,6 +82,12 @@ impl Judge<'_> {
         observer: &mut O,
     ) -> Decision {
         let tuple = Tuple::from(key);
+        if rules == Rules::Apply
+            && !opens
+            && let Some(hop) = self.answer_through_appliance(nic, key)
+        {
+            return Decision { forward: hop, reverse: None, memorable: true };
+        }
         if rules.are_asked()
             && let Judgement::Deny(layer) = nic.outbound(&tuple, observer)
         {
@@ -107,7 +113,7 @@ impl Judge<'_> {
                 let forward = Hop { transposition: Transposition::drop(reason), ..hop };
                 return Decision { memorable: !called, ..refusal(forward) };
             }
-            if rules == Rules::Apply && !opens {
+            if rules == Rules::Apply && !opens && !self.carries(nic, key) {
                 return self.drop(nic, key, DropReason::TcpNoConnection);
             }
         }
@@ -171,6 +177,26 @@ impl Judge<'_> {
     fn opened_by(&self, key: &FlowKey) -> bool {
         let entry = self.flows.lookup(key).and_then(|id| self.flows.get(id));
         entry.is_some_and(|entry| entry.forward() && entry.peer().is_some())
+    }
+
+    /// Whether the NIC is an appliance that a connection with this key has been routed through: its
+    /// packets come in, so they may go out, although the one that opened went another way.
+    fn carries(&self, nic: &NicPolicy, key: &FlowKey) -> bool {
+        let entry = self.flows.lookup(&key.reversed_at(nic.port)).and_then(|id| self.flows.get(id));
+        let answers = entry.is_some_and(|entry| !entry.forward() && entry.peer().is_some());
+        nic.ip_forwarding && answers
+    }
+
+    /// The way of an answer to a connection that has been routed through an appliance since: the
+    /// appliance, which the other direction passes already. Rules have no say in it, as in any
+    /// answer.
+    fn answer_through_appliance(&self, nic: &NicPolicy, key: &FlowKey) -> Option<Hop> {
+        let hop = self.path(nic, key, &mut ()).ok()?;
+        let Verdict::Deliver(port) = hop.transposition.verdict else { return None };
+        let appliance = self.policy.nic(port)?;
+        // What the appliance sends on for the answerer is an answer there.
+        let sent_on = key.at(port);
+        self.carries(appliance, &sent_on.reversed_at(port)).then_some(hop)
     }
 
     fn deliver(

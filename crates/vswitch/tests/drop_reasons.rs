@@ -23,24 +23,41 @@ const CASES: &[(DropReason, Case)] = &[
         frame.truncate(30);
         (bench, frame)
     }),
-    (DropReason::UnsupportedEthertype, || changed(12, &[0x81, 0x00])),
+    (DropReason::UnsupportedEthertype, || {
+        changed(12, &[0x81, 0x00])
+    }),
     (DropReason::SpoofedMac, || changed(6, &[2, 9, 9, 9, 9, 9])),
-    (DropReason::SpoofedIp, || addressed(|client, _| client.ip = v4(0, 0, 2))),
+    (DropReason::SpoofedIp, || {
+        addressed(|client, _| client.ip = v4(0, 0, 2))
+    }),
     (DropReason::SpoofedNeighbour, || {
         let bench = Bench::new(World::of(&[0, 0]));
-        let liar = Endpoint { ip: v4(0, 0, 2), ..bench.end(1, 0) };
-        (bench, compose::arp_request(&liar, Ipv4Addr::new(10, 0, 0, 9)))
+        let liar = Endpoint {
+            ip: v4(0, 0, 2),
+            ..bench.end(1, 0)
+        };
+        (
+            bench,
+            compose::arp_request(&liar, Ipv4Addr::new(10, 0, 0, 9)),
+        )
     }),
     (DropReason::InvalidAddress, || {
         addressed(|_, server| server.ip = Ipv4Addr::LOCALHOST.into())
     }),
-    (DropReason::UnknownDestinationMac, || changed(0, &[2, 9, 9, 9, 9, 9])),
+    (DropReason::UnknownDestinationMac, || {
+        changed(0, &[2, 9, 9, 9, 9, 9])
+    }),
     (DropReason::Broadcast, || changed(0, &[0xff; 6])),
-    (DropReason::Multicast, || changed(0, &[0x01, 0x00, 0x5e, 0, 0, 0xfb])),
+    (DropReason::Multicast, || {
+        changed(0, &[0x01, 0x00, 0x5e, 0, 0, 0xfb])
+    }),
     (DropReason::UnansweredNeighbour, || {
         let bench = Bench::new(World::of(&[0, 0]));
         let asker = bench.end(1, 0);
-        (bench, compose::arp_request(&asker, Ipv4Addr::new(10, 0, 0, 1)))
+        (
+            bench,
+            compose::arp_request(&asker, Ipv4Addr::new(10, 0, 0, 1)),
+        )
     }),
     (DropReason::AdminDeny, || {
         let mut world = World::of(&[0, 0]);
@@ -60,10 +77,18 @@ const CASES: &[(DropReason, Case)] = &[
     }),
     (DropReason::NoRoute, || routed(NextHop::None)),
     (DropReason::NoGateway, || routed(NextHop::Internet)),
-    (DropReason::NoMapping, || addressed(|_, server| server.ip = v4(0, 0, 200))),
-    (DropReason::ApplianceUnreachable, || routed(NextHop::Appliance(v4(0, 0, 200)))),
-    (DropReason::ForwardingDisabled, || routed(NextHop::Appliance(v4(0, 0, 3)))),
-    (DropReason::RouteLoop, || routed(NextHop::Appliance(v4(0, 0, 1)))),
+    (DropReason::NoMapping, || {
+        addressed(|_, server| server.ip = v4(0, 0, 200))
+    }),
+    (DropReason::ApplianceUnreachable, || {
+        routed(NextHop::Appliance(v4(0, 0, 200)))
+    }),
+    (DropReason::ForwardingDisabled, || {
+        routed(NextHop::Appliance(v4(0, 0, 3)))
+    }),
+    (DropReason::RouteLoop, || {
+        routed(NextHop::Appliance(v4(0, 0, 1)))
+    }),
     (DropReason::TcpNoConnection, || {
         let bench = Bench::new(World::of(&[0, 0]));
         let frame = Talk::new(&bench, 1, 2).ask(TcpFlags::ACK);
@@ -81,16 +106,25 @@ const CASES: &[(DropReason, Case)] = &[
         (bench, compose::fragments(&frame, 7, 400).swap_remove(1))
     }),
     (DropReason::FragmentTableFull, || {
-        let (mut bench, frame) = long_greeting(Limits { fragments_max: one(), ..ROOMY });
+        let (mut bench, frame) = long_greeting(Limits {
+            fragments_max: one(),
+            ..ROOMY
+        });
         bench.send(1, &compose::fragments(&frame, 7, 400)[0]);
         (bench, compose::fragments(&frame, 8, 400).swap_remove(0))
     }),
     (DropReason::FlowTableFull, || {
-        let limits = Limits { flows_max: NonZeroU32::new(2).expect("not zero"), ..ROOMY };
+        let limits = Limits {
+            flows_max: NonZeroU32::new(2).expect("not zero"),
+            ..ROOMY
+        };
         let mut bench = Bench::with_limits(World::of(&[0, 0]), limits);
         let talk = Talk::new(&bench, 1, 2);
         bench.send(1, &talk.ask_udp(b"the only one"));
-        let other = Talk { client: bench.end(1, 40_001), ..talk };
+        let other = Talk {
+            client: bench.end(1, 40_001),
+            ..talk
+        };
         (bench, other.ask_udp(b"one too many"))
     }),
     (DropReason::TtlExpired, || {
@@ -98,7 +132,11 @@ const CASES: &[(DropReason, Case)] = &[
         world.nic(1).decrement_ttl = true;
         let bench = Bench::new(world);
         let (src, dst) = (bench.end(1, 9), via_router(bench.end(2, 9)));
-        let frame = Packet { ttl: 1, ..Packet::new(&src, &dst, b"far") }.udp();
+        let frame = Packet {
+            ttl: 1,
+            ..Packet::new(&src, &dst, b"far")
+        }
+        .udp();
         (bench, frame)
     }),
     (DropReason::TooBig, || {
@@ -107,11 +145,17 @@ const CASES: &[(DropReason, Case)] = &[
         (bench, frame)
     }),
     (DropReason::ExceptionRateLimited, || {
-        let limits = Limits { first_packets_per_second: 1, ..ROOMY };
+        let limits = Limits {
+            first_packets_per_second: 1,
+            ..ROOMY
+        };
         let mut bench = Bench::with_limits(World::of(&[0, 0]), limits);
         let talk = Talk::new(&bench, 1, 2);
         bench.send(1, &talk.ask_udp(b"one in 67 ms"));
-        let other = Talk { client: bench.end(1, 40_001), ..talk };
+        let other = Talk {
+            client: bench.end(1, 40_001),
+            ..talk
+        };
         (bench, other.ask_udp(b"two"))
     }),
     (DropReason::PortDown, || {
@@ -132,7 +176,11 @@ fn every_reason_is_reached() {
         assert_eq!(bench.outcome(1, &frame), dropped(*reason));
         let bytes = u64::try_from(frame.len()).expect("short");
         let counted: Vec<_> = bench.counters(1).drops.iter().collect();
-        assert_eq!(counted, [(*reason, 1, bytes)], "counted once, and nothing else");
+        assert_eq!(
+            counted,
+            [(*reason, 1, bytes)],
+            "counted once, and nothing else"
+        );
     }
 }
 
@@ -179,7 +227,10 @@ fn changed(at: usize, bytes: &[u8]) -> (Bench, Vec<u8>) {
 /// With other addresses.
 fn addressed(change: fn(&mut Endpoint, &mut Endpoint)) -> (Bench, Vec<u8>) {
     let bench = Bench::new(World::of(&[0, 0]));
-    let Talk { mut client, mut server } = Talk::new(&bench, 1, 2);
+    let Talk {
+        mut client,
+        mut server,
+    } = Talk::new(&bench, 1, 2);
     change(&mut client, &mut server);
     (bench, Talk { client, server }.ask_udp(b"hello"))
 }

@@ -22,7 +22,12 @@ fn bench() -> Bench {
 fn obey(bench: &mut Bench, work: &EngineWork) {
     for pair in &work.install {
         for half in halves(pair) {
-            assert!(bench.switch.flows_mut().set_offload_of(&half.key, Offload::Active));
+            assert!(
+                bench
+                    .switch
+                    .flows_mut()
+                    .set_offload_of(&half.key, Offload::Active)
+            );
         }
     }
 }
@@ -51,8 +56,14 @@ fn a_connection_is_installed_once_in_both_directions() {
     let pair = work.install[0];
     assert_eq!((pair.forward.key, pair.forward.forward), (key, true));
     let reverse = pair.reverse.expect("the answer's half");
-    assert_eq!((reverse.key, reverse.forward), (key.reversed_at(PortId(2)), false));
-    assert_eq!((pair.forward.peer, reverse.peer), (Some(reverse.key), Some(key)));
+    assert_eq!(
+        (reverse.key, reverse.forward),
+        (key.reversed_at(PortId(2)), false)
+    );
+    assert_eq!(
+        (pair.forward.peer, reverse.peer),
+        (Some(reverse.key), Some(key))
+    );
     let work = bench.work();
     assert!(work.install.is_empty(), "told once");
 }
@@ -67,18 +78,33 @@ fn a_refusal_is_installed_by_itself_and_comes_back_with_its_reason() {
     bench.send(1, &frame);
     let work = bench.work();
     let key = talk.key(1, 17);
-    assert_eq!((work.install[0].forward.key, work.install[0].reverse), (key, None));
+    assert_eq!(
+        (work.install[0].forward.key, work.install[0].reverse),
+        (key, None)
+    );
     obey(&mut bench, &work);
     bench.pass(Duration::from_secs(30));
     bench.sweep();
     let work = bench.work();
     assert_eq!(work.remove, [key]);
     assert_eq!(work.removed_drops, [(key, DropReason::NsgDenyInbound)]);
-    let counted = Counters { packets: 7, bytes: 420, ..Counters::default() };
-    bench.switch.count_engine_drops(&key, DropReason::NsgDenyInbound, &counted);
-    assert_eq!(bench.counters(1).drops.packets(DropReason::NsgDenyInbound), 1 + 7);
+    let counted = Counters {
+        packets: 7,
+        bytes: 420,
+        ..Counters::default()
+    };
+    bench
+        .switch
+        .count_engine_drops(&key, DropReason::NsgDenyInbound, &counted);
+    assert_eq!(
+        bench.counters(1).drops.packets(DropReason::NsgDenyInbound),
+        1 + 7
+    );
     let bytes = u64::try_from(frame.len()).expect("short") + 420;
-    assert_eq!(bench.counters(1).drops.bytes(DropReason::NsgDenyInbound), bytes);
+    assert_eq!(
+        bench.counters(1).drops.bytes(DropReason::NsgDenyInbound),
+        bytes
+    );
 }
 
 #[test]
@@ -98,21 +124,34 @@ fn a_new_connection_on_an_old_tuple_takes_the_old_one_out_and_comes_in_its_place
 
 #[test]
 fn what_is_gone_before_an_engine_heard_of_it_is_not_mentioned() {
-    let limits = Limits { flows_max: NonZeroU32::new(4).expect("not zero"), ..ROOMY };
+    let limits = Limits {
+        flows_max: NonZeroU32::new(4).expect("not zero"),
+        ..ROOMY
+    };
     let mut bench = Bench::with_limits(World::of(&[0, 0]), limits);
     let talk = Talk::new(&bench, 1, 2);
     for number in 0..10 {
-        assert_eq!(bench.outcome(1, &other(&talk, number).syn()), to(2), "the oldest makes room");
+        assert_eq!(
+            bench.outcome(1, &other(&talk, number).syn()),
+            to(2),
+            "the oldest makes room"
+        );
     }
     let work = bench.work();
     let installed: Vec<FlowKey> = work.install.iter().map(|pair| pair.forward.key).collect();
-    assert_eq!(installed, [8, 9].map(|number| other(&talk, number).key(1, 6)));
+    assert_eq!(
+        installed,
+        [8, 9].map(|number| other(&talk, number).key(1, 6))
+    );
     assert!(work.remove.is_empty());
 }
 
 #[test]
 fn what_makes_room_in_an_engine_is_taken_out() {
-    let limits = Limits { flows_max: NonZeroU32::new(2).expect("not zero"), ..ROOMY };
+    let limits = Limits {
+        flows_max: NonZeroU32::new(2).expect("not zero"),
+        ..ROOMY
+    };
     let mut bench = Bench::with_limits(World::of(&[0, 0]), limits);
     let talk = Talk::new(&bench, 1, 2);
     bench.send(1, &talk.syn());
@@ -134,20 +173,33 @@ fn a_connection_that_follows_a_change_is_taken_out_and_put_in_anew() {
     let work = bench.work();
     obey(&mut bench, &work);
     bench.edit(|world| world.add_route(1, "10.0.0.2/32", NextHop::None));
-    assert_eq!(bench.outcome(1, &talk.ask_udp(b"?")), dropped(DropReason::NoRoute));
+    assert_eq!(
+        bench.outcome(1, &talk.ask_udp(b"?")),
+        dropped(DropReason::NoRoute)
+    );
     let work = bench.work();
     assert_eq!(work.remove, [key, key.reversed_at(PortId(2))]);
     assert!(work.removed_drops.is_empty(), "it was none before");
     let pair = work.install[0];
-    assert_eq!(pair.forward.transposition.drop_reason(), Some(DropReason::NoRoute));
-    assert_eq!(pair.reverse.expect("kept").transposition.drop_reason(), None);
+    assert_eq!(
+        pair.forward.transposition.drop_reason(),
+        Some(DropReason::NoRoute)
+    );
+    assert_eq!(
+        pair.reverse.expect("kept").transposition.drop_reason(),
+        None
+    );
     obey(&mut bench, &work);
 
     bench.edit(|world| world.clear_user_routes(1));
     assert_eq!(bench.outcome(1, &talk.ask_udp(b"?")), to(2));
     let work = bench.work();
     assert_eq!(work.remove, [key, key.reversed_at(PortId(2))]);
-    assert_eq!(work.removed_drops, [(key, DropReason::NoRoute)], "what it counted were drops");
+    assert_eq!(
+        work.removed_drops,
+        [(key, DropReason::NoRoute)],
+        "what it counted were drops"
+    );
     assert_eq!(work.install[0].forward.transposition.drop_reason(), None);
 }
 
@@ -173,7 +225,10 @@ fn before_a_flow_ends_by_age_the_engine_is_asked() {
     let work = bench.work();
     obey(&mut bench, &work);
     bench.pass(Duration::from_secs(200));
-    let seen = Counters { last_seen: bench.now, ..Counters::default() };
+    let seen = Counters {
+        last_seen: bench.now,
+        ..Counters::default()
+    };
     let mut asked = Vec::new();
     let done = bench.switch.sweep(bench.now, &mut |key| {
         asked.push(*key);
@@ -196,23 +251,45 @@ impl Obedient {
     fn follow(&mut self, bench: &mut Bench) {
         let work = bench.work();
         for key in &work.remove {
-            assert!(self.0.remove(key).is_some(), "{key:?} was not in the engine");
+            assert!(
+                self.0.remove(key).is_some(),
+                "{key:?} was not in the engine"
+            );
         }
         for (key, _) in &work.removed_drops {
             assert!(work.remove.contains(key));
         }
-        self.0.extend(work.install.iter().flat_map(halves).map(|half| (half.key, half)));
+        self.0.extend(
+            work.install
+                .iter()
+                .flat_map(halves)
+                .map(|half| (half.key, half)),
+        );
         obey(bench, &work);
     }
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    Send { from: u8, to: u8, number: u16, flags: Option<TcpFlags> },
-    Block { from: u8 },
-    Unblock { from: u8 },
-    Reevaluate { to: u8, deny: bool },
-    RemovePort { port: u8 },
+    Send {
+        from: u8,
+        to: u8,
+        number: u16,
+        flags: Option<TcpFlags>,
+    },
+    Block {
+        from: u8,
+    },
+    Unblock {
+        from: u8,
+    },
+    Reevaluate {
+        to: u8,
+        deny: bool,
+    },
+    RemovePort {
+        port: u8,
+    },
     Pass(u64),
     Flush,
 }
@@ -240,21 +317,32 @@ fn steps() -> impl Strategy<Value = Step> {
 
 fn take(bench: &mut Bench, step: &Step) {
     match *step {
-        Step::Send { from, to, number, flags } => {
+        Step::Send {
+            from,
+            to,
+            number,
+            flags,
+        } => {
             let talk = other(&Talk::new(bench, from, to), number);
             // Half of the packets are answers to the other half.
-            let turned = Talk { client: talk.server, server: talk.client };
+            let turned = Talk {
+                client: talk.server,
+                server: talk.client,
+            };
             let talk = if from < to { talk } else { turned };
             let (ask, frame) = match flags {
                 None => (talk.ask_udp(b"?"), talk.answer_udp(b"!")),
-                Some(TcpFlags(bits)) => {
-                    (talk.ask(wire::TcpFlags(bits)), talk.answer(wire::TcpFlags(bits)))
-                }
+                Some(TcpFlags(bits)) => (
+                    talk.ask(wire::TcpFlags(bits)),
+                    talk.answer(wire::TcpFlags(bits)),
+                ),
             };
             bench.send(from.min(to), &ask);
             bench.send(from.max(to), &frame);
         }
-        Step::Block { from } => bench.edit(|world| world.add_route(from, "10.0.0.0/16", NextHop::None)),
+        Step::Block { from } => {
+            bench.edit(|world| world.add_route(from, "10.0.0.0/16", NextHop::None))
+        }
         Step::Unblock { from } => bench.edit(|world| world.clear_user_routes(from)),
         Step::Reevaluate { to, deny: all } => bench.edit(|world| {
             let group = nic_group(vec![deny("nobody", 100)]);
@@ -263,7 +351,9 @@ fn take(bench: &mut Bench, step: &Step) {
         }),
         Step::RemovePort { port } => {
             bench.switch.remove_port(PortId(port.into()));
-            bench.switch.add_port(PortId(port.into()), flow::PortMode::Accelerated);
+            bench
+                .switch
+                .add_port(PortId(port.into()), flow::PortMode::Accelerated);
         }
         Step::Pass(seconds) => {
             bench.pass(Duration::from_secs(seconds));

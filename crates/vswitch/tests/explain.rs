@@ -14,16 +14,35 @@ use crate::model::world::{World, net, remote, route, v4};
 
 fn explain(bench: &Bench, key: FlowKey) -> Explanation {
     let probe = Probe { key, opens: true };
-    bench.switch.explain(&probe, bench.now).expect("a NIC of the world")
+    bench
+        .switch
+        .explain(&probe, bench.now)
+        .expect("a NIC of the world")
 }
 
 #[test]
 fn an_allowed_connection_names_every_rule_and_its_route() {
     let mut world = World::of(&[0, 0]);
-    let subnet = set("subnet-out", Layer::SubnetGroup, vec![allow("AllowVnetOutBound", 65_000)]);
-    world.set_outbound(1, vec![nic_group(vec![allow("web-out", 110).proto(6).port(443)]), subnet]);
+    let subnet = set(
+        "subnet-out",
+        Layer::SubnetGroup,
+        vec![allow("AllowVnetOutBound", 65_000)],
+    );
+    world.set_outbound(
+        1,
+        vec![
+            nic_group(vec![allow("web-out", 110).proto(6).port(443)]),
+            subnet,
+        ],
+    );
     let admin = vec![rule("always", 90, Access::AlwaysAllow)];
-    world.set_inbound(2, vec![set("admin", Layer::SecurityAdmin, admin), nic_group(Vec::new())]);
+    world.set_inbound(
+        2,
+        vec![
+            set("admin", Layer::SecurityAdmin, admin),
+            nic_group(Vec::new()),
+        ],
+    );
     let own = NextHop::Vnet(VnetId(0));
     world.change_routes(1, |routes| {
         routes.push(route(net("10.0.0.0/24"), RouteSource::User, own));
@@ -39,7 +58,14 @@ fn an_allowed_connection_names_every_rule_and_its_route() {
         .iter()
         .map(|step| {
             let rule = step.rule.as_deref().expect("a rule decided");
-            (&*step.direction, &*step.layer, &*step.set, rule, step.priority, &*step.access)
+            (
+                &*step.direction,
+                &*step.layer,
+                &*step.set,
+                rule,
+                step.priority,
+                &*step.access,
+            )
         })
         .collect();
     let nic = "network security group of the NIC";
@@ -48,16 +74,40 @@ fn an_allowed_connection_names_every_rule_and_its_route() {
         layers,
         [
             ("outbound", nic, "nic-group", "web-out", Some(110), "Allow"),
-            ("outbound", subnet, "subnet-out", "AllowVnetOutBound", Some(65_000), "Allow"),
-            ("inbound", "security admin rules", "admin", "always", Some(90), "AlwaysAllow"),
+            (
+                "outbound",
+                subnet,
+                "subnet-out",
+                "AllowVnetOutBound",
+                Some(65_000),
+                "Allow"
+            ),
+            (
+                "inbound",
+                "security admin rules",
+                "admin",
+                "always",
+                Some(90),
+                "AlwaysAllow"
+            ),
         ],
         "the receiver's group is not asked after that"
     );
     let path = explanation.path.expect("a route");
-    assert_eq!((&*path.table, &*path.prefix, &*path.source), ("routes1", "10.0.0.0/24", "User"));
-    assert_eq!((&*path.next_hop_type, path.next_hop_ip_address), ("VnetLocal", None));
+    assert_eq!(
+        (&*path.table, &*path.prefix, &*path.source),
+        ("routes1", "10.0.0.0/24", "User")
+    );
+    assert_eq!(
+        (&*path.next_hop_type, path.next_hop_ip_address),
+        ("VnetLocal", None)
+    );
     assert_eq!(path.destination.as_deref(), Some("nic2"));
-    assert!(path.why.contains("10.0.0.0/16") && path.why.contains("0.0.0.0/0"), "{}", path.why);
+    assert!(
+        path.why.contains("10.0.0.0/16") && path.why.contains("0.0.0.0/0"),
+        "{}",
+        path.why
+    );
     assert_eq!(
         explanation.transposition,
         [
@@ -71,16 +121,34 @@ fn an_allowed_connection_names_every_rule_and_its_route() {
 #[test]
 fn a_refusal_names_the_rule_that_refused() {
     let mut world = World::of(&[0, 0]);
-    world.set_inbound(2, vec![nic_group(vec![deny("no-tcp", 120).proto(6), allow("rest", 130)])]);
+    world.set_inbound(
+        2,
+        vec![nic_group(vec![
+            deny("no-tcp", 120).proto(6),
+            allow("rest", 130),
+        ])],
+    );
     let bench = Bench::new(world);
     let explanation = explain(&bench, Talk::new(&bench, 1, 2).key(1, 6));
     assert!(!explanation.allowed);
     assert_eq!(explanation.drop_reason.as_deref(), Some("nsg-deny-inbound"));
-    let [step] = &explanation.layers[..] else { panic!("{:?}", explanation.layers) };
-    assert_eq!((step.rule.as_deref(), step.priority), (Some("no-tcp"), Some(120)));
+    let [step] = &explanation.layers[..] else {
+        panic!("{:?}", explanation.layers)
+    };
+    assert_eq!(
+        (step.rule.as_deref(), step.priority),
+        (Some("no-tcp"), Some(120))
+    );
     assert_eq!((&*step.direction, &*step.access), ("inbound", "Deny"));
     assert_eq!(explanation.transposition, ["drop: nsg-deny-inbound"]);
-    assert_eq!(explanation.path.expect("found before").destination.as_deref(), Some("nic2"));
+    assert_eq!(
+        explanation
+            .path
+            .expect("found before")
+            .destination
+            .as_deref(),
+        Some("nic2")
+    );
 }
 
 #[test]
@@ -89,7 +157,10 @@ fn a_refusal_on_the_way_out_asks_for_no_route() {
     world.set_outbound(1, vec![nic_group(vec![deny("nothing", 100)])]);
     let bench = Bench::new(world);
     let explanation = explain(&bench, Talk::new(&bench, 1, 2).key(1, 17));
-    assert_eq!(explanation.drop_reason.as_deref(), Some("nsg-deny-outbound"));
+    assert_eq!(
+        explanation.drop_reason.as_deref(),
+        Some("nsg-deny-outbound")
+    );
     assert_eq!(explanation.path, None);
 }
 
@@ -108,11 +179,18 @@ fn no_match_and_exemption_are_said() {
     let key = FlowKey::new(PortId(1), v4(0, 0, 1), platform, 17, 40_000, 53);
     let explanation = explain(&bench, key);
     assert!(explanation.allowed);
-    let notes: Vec<_> = explanation.layers.iter().map(|step| step.note.as_deref()).collect();
+    let notes: Vec<_> = explanation
+        .layers
+        .iter()
+        .map(|step| step.note.as_deref())
+        .collect();
     let exempt = "platform addresses are exempt from network security groups";
     assert_eq!(notes, [Some("no rule matched"), Some(exempt)]);
     let path = explanation.path.expect("a route");
-    assert_eq!(path.destination.as_deref(), Some("host 192.0.2.9 by VXLAN 5000"));
+    assert_eq!(
+        path.destination.as_deref(),
+        Some("host 192.0.2.9 by VXLAN 5000")
+    );
     assert_eq!(
         explanation.transposition.last().map(String::as_str),
         Some("VXLAN 5000 from 192.0.2.1 to 192.0.2.9 port 4789")
@@ -125,8 +203,16 @@ fn ways_that_lead_nowhere_are_named() {
         (NextHop::None, "None", "no-route"),
         (NextHop::Internet, "Internet", "no-gateway"),
         (NextHop::Gateway, "VirtualNetworkGateway", "no-gateway"),
-        (NextHop::Appliance(v4(0, 0, 200)), "VirtualAppliance", "appliance-unreachable"),
-        (NextHop::Appliance(v4(0, 0, 3)), "VirtualAppliance", "forwarding-disabled"),
+        (
+            NextHop::Appliance(v4(0, 0, 200)),
+            "VirtualAppliance",
+            "appliance-unreachable",
+        ),
+        (
+            NextHop::Appliance(v4(0, 0, 3)),
+            "VirtualAppliance",
+            "forwarding-disabled",
+        ),
     ];
     for (hop, name, reason) in cases {
         let mut world = World::of(&[0, 0, 0]);
@@ -150,7 +236,10 @@ fn a_packet_of_a_connection_is_told_apart_from_one_that_opens() {
     let talk = Talk::new(&bench, 1, 2);
     let key = talk.key(1, 6);
     let stray = Probe { key, opens: false };
-    let answer = bench.switch.explain(&stray, bench.now).expect("a NIC of the world");
+    let answer = bench
+        .switch
+        .explain(&stray, bench.now)
+        .expect("a NIC of the world");
     assert_eq!(answer.drop_reason.as_deref(), Some("tcp-no-connection"));
     bench.send(1, &talk.syn());
     bench.send(2, &talk.answer(TcpFlags(TcpFlags::SYN.0 | TcpFlags::ACK.0)));
@@ -159,18 +248,38 @@ fn a_packet_of_a_connection_is_told_apart_from_one_that_opens() {
     bench.pass(Duration::from_secs(3));
 
     let before = format!("{:?}", bench.counters(1));
-    let flows: Vec<_> = bench.switch.flows().iter().map(|flow| flow.half()).collect();
-    let explanation = bench.switch.explain(&stray, bench.now).expect("a NIC of the world");
+    let flows: Vec<_> = bench
+        .switch
+        .flows()
+        .iter()
+        .map(|flow| flow.half())
+        .collect();
+    let explanation = bench
+        .switch
+        .explain(&stray, bench.now)
+        .expect("a NIC of the world");
     assert!(explanation.allowed);
     assert_eq!(explanation.layers, [], "rules are not asked");
     let flow = explanation.flow.expect("it belongs to the connection");
-    assert_eq!((flow.idle_seconds, flow.tcp_state.as_deref()), (3, Some("established")));
+    assert_eq!(
+        (flow.idle_seconds, flow.tcp_state.as_deref()),
+        (3, Some("established"))
+    );
     let opening = explain(&bench, key);
     assert_eq!(opening.drop_reason.as_deref(), Some("nsg-deny-inbound"));
     assert_eq!(opening.flow, None);
 
-    assert_eq!(format!("{:?}", bench.counters(1)), before, "asking changes nothing");
-    let after: Vec<_> = bench.switch.flows().iter().map(|flow| flow.half()).collect();
+    assert_eq!(
+        format!("{:?}", bench.counters(1)),
+        before,
+        "asking changes nothing"
+    );
+    let after: Vec<_> = bench
+        .switch
+        .flows()
+        .iter()
+        .map(|flow| flow.half())
+        .collect();
     assert_eq!(after, flows);
     assert_eq!(bench.outcome(1, &talk.ask(TcpFlags::ACK)), to(2));
 }
@@ -202,7 +311,10 @@ fn a_spoofed_source_is_explained_before_anything_else() {
 fn a_port_without_policy_cannot_be_asked_about() {
     let bench = Bench::new(World::of(&[0]));
     let key = FlowKey::new(PortId(9), v4(0, 0, 9), v4(0, 0, 1), 17, 1, 2);
-    assert_eq!(bench.switch.explain(&Probe { key, opens: true }, bench.now), None);
+    assert_eq!(
+        bench.switch.explain(&Probe { key, opens: true }, bench.now),
+        None
+    );
 }
 
 #[test]
@@ -212,5 +324,8 @@ fn an_explanation_is_what_it_is_in_json() {
     let json = serde_json::to_value(&explanation).expect("it serializes");
     assert_eq!(json["path"]["nextHopType"], "VnetLocal");
     assert_eq!(json.get("dropReason"), None, "what is absent is left out");
-    assert_eq!(serde_json::from_value::<Explanation>(json).expect("it parses"), explanation);
+    assert_eq!(
+        serde_json::from_value::<Explanation>(json).expect("it parses"),
+        explanation
+    );
 }

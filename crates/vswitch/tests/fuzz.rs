@@ -91,7 +91,11 @@ fn fuzz(bytes: &[u8]) {
         let counters = bench.counters(port);
         assert_eq!(counters.from_guest_packets, sent[usize::from(port)]);
         let counted: u64 = counters.drops.iter().map(|(_, packets, _)| packets).sum();
-        assert_eq!(counted, dropped[usize::from(port)], "every drop has its reason");
+        assert_eq!(
+            counted,
+            dropped[usize::from(port)],
+            "every drop has its reason"
+        );
     }
 }
 
@@ -142,7 +146,10 @@ fn take(bench: &mut Bench, change: u8, port: u8) {
 
 #[test]
 fn nothing_makes_the_switch_panic_or_lose_count() {
-    bolero::check!().with_iterations(600).with_max_len(1_024).for_each(fuzz);
+    bolero::check!()
+        .with_iterations(600)
+        .with_max_len(1_024)
+        .for_each(fuzz);
 }
 
 /// Operations as bytes.
@@ -170,16 +177,18 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
     let (syn, ack) = (wire::TcpFlags::SYN, wire::TcpFlags::ACK);
     let syn_ack = wire::TcpFlags(syn.0 | ack.0);
     let handshake = || {
-        let story = Story::default().send(1, &near.ask(syn)).send(2, &near.answer(syn_ack));
+        let story = Story::default()
+            .send(1, &near.ask(syn))
+            .send(2, &near.answer(syn_ack));
         story.send(1, &near.ask(ack))
     };
     let relayed = Talk::relayed(&bench, 2, &far.ask_udp(b"?"));
     let parts = wire::compose::fragments(&near.ask_udp(&[0; 600]), 7, 200);
-    let fragments = parts.iter().fold(Story::default(), |story, part| story.send(1, part));
+    let fragments = parts
+        .iter()
+        .fold(Story::default(), |story, part| story.send(1, part));
     let solicit = match bench.end6(2, 0).ip {
-        std::net::IpAddr::V6(target) => {
-            wire::compose::neighbour_solicit(&bench.end6(1, 0), target)
-        }
+        std::net::IpAddr::V6(target) => wire::compose::neighbour_solicit(&bench.end6(1, 0), target),
         std::net::IpAddr::V4(_) => panic!("an end of IPv6"),
     };
     let flood = (0..9).fold(Story::default(), |story, number| {
@@ -188,14 +197,42 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
         story.send(1, &other.ask(syn))
     });
     vec![
-        ("blocked.bin", handshake().then(71, 1).send(1, &near.ask(ack)).then(73, 1).0),
+        (
+            "blocked.bin",
+            handshake()
+                .then(71, 1)
+                .send(1, &near.ask(ack))
+                .then(73, 1)
+                .0,
+        ),
         ("flood.bin", flood.then(61, 1).then(55, 1).then(59, 1).0),
         ("fragments.bin", fragments.then(55, 1).send(1, &parts[1]).0),
-        ("moved.bin", handshake().then(75, 3).send(1, &near.ask(ack)).send(2, &near.answer(ack)).0),
+        (
+            "moved.bin",
+            handshake()
+                .then(75, 3)
+                .send(1, &near.ask(ack))
+                .send(2, &near.answer(ack))
+                .0,
+        ),
         ("neighbour.bin", Story::default().send(1, &solicit).0),
-        ("reevaluated.bin", handshake().then(69, 1).send(2, &near.answer(ack)).0),
-        ("relayed.bin", Story::default().send(1, &far.ask_udp(b"?")).send(2, &relayed).0),
-        ("too_big.bin", Story::default().send(2, &Talk::new(&bench, 2, 3).ask_udp(&[0; 1_300])).0),
+        (
+            "reevaluated.bin",
+            handshake().then(69, 1).send(2, &near.answer(ack)).0,
+        ),
+        (
+            "relayed.bin",
+            Story::default()
+                .send(1, &far.ask_udp(b"?"))
+                .send(2, &relayed)
+                .0,
+        ),
+        (
+            "too_big.bin",
+            Story::default()
+                .send(2, &Talk::new(&bench, 2, 3).ask_udp(&[0; 1_300]))
+                .0,
+        ),
     ]
 }
 
@@ -211,14 +248,22 @@ fn the_committed_stories_are_replayed() {
     }
     let mut names: Vec<String> = fs::read_dir(&folder)
         .expect("the corpus is committed")
-        .map(|file| file.expect("a file").file_name().to_string_lossy().into_owned())
+        .map(|file| {
+            file.expect("a file")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
     names.sort();
     let known: Vec<&str> = stories.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, known);
     for (name, bytes) in stories {
         let committed = fs::read(folder.join(name)).expect("listed");
-        assert_eq!(committed, bytes, "{name}: frames are composed otherwise than before");
+        assert_eq!(
+            committed, bytes,
+            "{name}: frames are composed otherwise than before"
+        );
         fuzz(&committed);
     }
 }

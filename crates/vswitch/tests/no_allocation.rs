@@ -39,7 +39,10 @@ fn frames(bench: &Bench) -> Vec<(Outcome, Vec<u8>)> {
         (to(2), talk.ask(wire::TcpFlags::ACK)),
         (to(2), echo),
         (Outcome::Uplink(encap), away.ask_udp(b"hello")),
-        (dropped(DropReason::NsgDenyInbound), refused.ask_udp(b"hello")),
+        (
+            dropped(DropReason::NsgDenyInbound),
+            refused.ask_udp(b"hello"),
+        ),
         (dropped(DropReason::TooBig), talk.ask_udp(&[0; 1_300])),
         (Outcome::Answered, arp),
     ]
@@ -50,7 +53,9 @@ fn tier_one_takes_no_memory() {
     let mut bench = bench();
     bench.outcome(1, &Talk::new(&bench, 1, 2).syn());
     let frames = frames(&bench);
-    frames.iter().for_each(|(expected, frame)| assert_eq!(bench.outcome(1, frame), *expected));
+    frames
+        .iter()
+        .for_each(|(expected, frame)| assert_eq!(bench.outcome(1, frame), *expected));
     let mut copies: Vec<Vec<u8>> = frames.iter().map(|(_, frame)| frame.clone()).collect();
     let port = flow::PortId(1);
     let now = bench.now;
@@ -65,8 +70,16 @@ fn tier_one_takes_no_memory() {
         }
     });
     assert_eq!(used.count_total, 0);
-    assert!(outcomes.iter().eq(frames.iter().map(|(expected, _)| expected)));
-    assert_eq!(bench.counters(1).first_packets, 6, "the first round, and no other");
+    assert!(
+        outcomes
+            .iter()
+            .eq(frames.iter().map(|(expected, _)| expected))
+    );
+    assert_eq!(
+        bench.counters(1).first_packets,
+        6,
+        "the first round, and no other"
+    );
 }
 
 #[test]

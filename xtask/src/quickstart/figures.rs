@@ -4,12 +4,14 @@ use anyhow::Result;
 
 use super::promises::Promises;
 use super::{Pace, address_of};
+use crate::bench::cpu_time;
 use crate::bench::guard::Guard;
 use crate::bench::interleave::{Better, Contestant, Side, interleave};
 use crate::bench::print::{figure, table};
 use crate::bench::rows::{Row, rows_of};
 use crate::bench::testbed::Testbed;
 use crate::bench::workload::{Transport, UdpFlow, Waiting, Workload};
+use crate::bench::{BACKGROUND_QUIET, LISTENING};
 use crate::clearway::{Instance, ServedBy};
 use crate::progress::Progress;
 
@@ -32,7 +34,8 @@ const AHEAD: [&str; 4] = [
     "udp 18 B, cpu",
 ];
 
-/// Measures, prints one table, and holds the promise that the accelerated path is ahead.
+/// Measures, prints one table, and holds the promise that the accelerated path is ahead; that only
+/// where the machine was quiet enough to tell.
 ///
 /// web-1 asks and client-1 serves, because the client's subnet has no group: load servers listen on
 /// ports that the kernel picks.
@@ -43,6 +46,7 @@ pub(super) fn show(instance: &Instance, pace: Pace, promises: &mut Promises) -> 
         server_addr: address_of("client-1")?.parse()?,
     };
     let progress = Progress::start("measuring");
+    let background = cpu_time::background(LISTENING)?;
     let mut guard = Guard::off("a demonstration does not wait for quiet");
     let mut series = Vec::new();
     for workload in WORKLOADS {
@@ -70,6 +74,10 @@ pub(super) fn show(instance: &Instance, pace: Pace, promises: &mut Promises) -> 
 
     let rows = rows_of(&series, &[]);
     print(&rows);
+    if let Some(why) = too_rough(pace, background) {
+        println!("  not judged, because {why}");
+        return Ok(());
+    }
     let behind = behind(&rows);
     promises.hold(
         "the accelerated path is ahead in throughput, latency, rate and processor time",
@@ -77,6 +85,16 @@ pub(super) fn show(instance: &Instance, pace: Pace, promises: &mut Promises) -> 
         || format!("not in {}", behind.join("; ")),
     );
     Ok(())
+}
+
+/// Why nothing should be concluded from the figures, if that is so.
+fn too_rough(pace: Pace, background: f64) -> Option<String> {
+    if pace.runs < Pace::DEFAULT.runs {
+        return Some("the samples are few and short".to_owned());
+    }
+    let percent = background * 100.0;
+    (background > BACKGROUND_QUIET)
+        .then(|| format!("others used {percent:.0} % of the processors before it began"))
 }
 
 fn print(rows: &[Row]) {
@@ -121,10 +139,11 @@ fn behind(rows: &[Row]) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AHEAD, behind, measurement};
+    use super::{AHEAD, behind, measurement, too_rough};
     use crate::bench::guard::Distance;
     use crate::bench::interleave::{Better, Sample, Series, Side};
     use crate::bench::rows::{Row, rows_of};
+    use crate::quickstart::Pace;
 
     fn rows(accelerated: f64) -> Vec<Row> {
         let series = |name: &str, side, contestant: &str, value| Series {
@@ -148,6 +167,14 @@ mod tests {
             })
             .collect();
         rows_of(&all, &[])
+    }
+
+    #[test]
+    fn rough_figures_are_not_judged() {
+        assert!(too_rough(Pace::DEFAULT, 0.01).is_none());
+        assert!(too_rough(Pace::QUICK, 0.01).is_some());
+        let why = too_rough(Pace::DEFAULT, 0.4).unwrap();
+        assert_eq!(why, "others used 40 % of the processors before it began");
     }
 
     #[test]

@@ -47,19 +47,29 @@ impl Bench {
     pub(crate) fn with_limits(mut world: World, limits: Limits) -> Bench {
         world.input.generation = 1;
         let mut compiler = Compiler::new(policy::Limits::default());
-        let snapshot = compiler.compile(&world.input).expect("tests make legal worlds");
+        let snapshot = compiler
+            .compile(&world.input)
+            .expect("tests make legal worlds");
         let mut switch = Switch::new(limits, Timeouts::default(), Arc::new(snapshot), 7);
         for nic in &world.input.nics {
             switch.add_port(nic.port, PortMode::Synthetic);
         }
-        Bench { switch, world, now: Tick(1 << 40), compiler }
+        Bench {
+            switch,
+            world,
+            now: Tick(1 << 40),
+            compiler,
+        }
     }
 
     /// The next generation of the policy.
     pub(crate) fn edit(&mut self, change: impl FnOnce(&mut World)) {
         change(&mut self.world);
         self.world.input.generation += 1;
-        let snapshot = self.compiler.compile(&self.world.input).expect("tests make legal worlds");
+        let snapshot = self
+            .compiler
+            .compile(&self.world.input)
+            .expect("tests make legal worlds");
         self.switch.publish(Arc::new(snapshot));
     }
 
@@ -69,7 +79,9 @@ impl Bench {
         let vnet_number = u8::try_from(vnet.0).expect("tests number networks from zero");
         self.world.map(vnet_number, address, target);
         let current: &Snapshot = self.switch.policy();
-        let next = current.with_mapping_changes(&[change]).expect("few mappings");
+        let next = current
+            .with_mapping_changes(&[change])
+            .expect("few mappings");
         self.compiler.remember(&next);
         self.switch.publish(Arc::new(next));
     }
@@ -82,7 +94,11 @@ impl Bench {
     pub(crate) fn send_gso(&mut self, port: PortId, frame: &[u8], gso: Option<Gso>) -> Sent {
         let mut frame = frame.to_vec();
         let outcome = self.switch.process(port, &mut frame, gso, self.now);
-        Sent { outcome, frame, reply: self.switch.reply().map(<[u8]>::to_vec) }
+        Sent {
+            outcome,
+            frame,
+            reply: self.switch.reply().map(<[u8]>::to_vec),
+        }
     }
 
     /// Sends, and says only what became of it.
@@ -106,7 +122,10 @@ impl Bench {
     }
 
     pub(crate) fn counters(&self, port: u8) -> &PortCounters {
-        self.switch.port(PortId(port.into())).expect("tests ask for ports that are there").counters
+        self.switch
+            .port(PortId(port.into()))
+            .expect("tests ask for ports that are there")
+            .counters
     }
 
     pub(crate) fn end(&self, port: u8, l4_port: u16) -> Endpoint {
@@ -128,7 +147,10 @@ pub(crate) fn dropped(reason: DropReason) -> Outcome {
 
 /// As a guest sends: to the router.
 pub(crate) fn via_router(end: Endpoint) -> Endpoint {
-    Endpoint { mac: vswitch::router_mac(), ..end }
+    Endpoint {
+        mac: vswitch::router_mac(),
+        ..end
+    }
 }
 
 /// Two guests in conversation, each sending to its router.
@@ -141,11 +163,17 @@ pub(crate) struct Talk {
 impl Talk {
     /// From port 40000 of one NIC to port 443 of the other.
     pub(crate) fn new(bench: &Bench, client: u8, server: u8) -> Talk {
-        Talk { client: bench.end(client, 40_000), server: bench.end(server, 443) }
+        Talk {
+            client: bench.end(client, 40_000),
+            server: bench.end(server, 443),
+        }
     }
 
     pub(crate) fn v6(bench: &Bench, client: u8, server: u8) -> Talk {
-        Talk { client: bench.end6(client, 40_000), server: bench.end6(server, 443) }
+        Talk {
+            client: bench.end6(client, 40_000),
+            server: bench.end6(server, 443),
+        }
     }
 
     pub(crate) fn ask(&self, flags: TcpFlags) -> Vec<u8> {
@@ -180,6 +208,13 @@ impl Talk {
     pub(crate) fn key(&self, port: u8, protocol: u8) -> FlowKey {
         let (client, server) = (self.client, self.server);
         let port = PortId(port.into());
-        FlowKey::new(port, client.ip, server.ip, protocol, client.port, server.port)
+        FlowKey::new(
+            port,
+            client.ip,
+            server.ip,
+            protocol,
+            client.port,
+            server.port,
+        )
     }
 }

@@ -59,11 +59,18 @@ type Judged<T> = Result<T, DropReason>;
 
 impl NaiveSwitch {
     pub(crate) fn new(input: &PolicyInput) -> NaiveSwitch {
-        let up = Port { up: true, ..Port::default() };
+        let up = Port {
+            up: true,
+            ..Port::default()
+        };
         NaiveSwitch {
             input: input.clone(),
             versions: HashMap::new(),
-            ports: input.nics.iter().map(|nic| (nic.port, up.clone())).collect(),
+            ports: input
+                .nics
+                .iter()
+                .map(|nic| (nic.port, up.clone()))
+                .collect(),
             entries: HashMap::new(),
             fragments: HashMap::new(),
             timeouts: Timeouts::default(),
@@ -74,7 +81,9 @@ impl NaiveSwitch {
     pub(crate) fn publish(&mut self, input: &PolicyInput) {
         let target = |of: &PolicyInput, place| {
             let mut mappings = of.mappings.iter();
-            mappings.find(|known| (known.vnet, known.address) == place).map(|known| known.target)
+            mappings
+                .find(|known| (known.vnet, known.address) == place)
+                .map(|known| known.target)
         };
         let places = self.input.mappings.iter().chain(&input.mappings);
         let mut changed: Vec<MappingSlot> = places
@@ -105,7 +114,11 @@ impl NaiveSwitch {
         gso: Option<Gso>,
         now: Tick,
     ) -> Expected {
-        let counters = &mut self.ports.get_mut(&port).expect("a port of the world").counters;
+        let counters = &mut self
+            .ports
+            .get_mut(&port)
+            .expect("a port of the world")
+            .counters;
         counters.from_guest_packets += 1;
         counters.from_guest_bytes += frame.len() as u64;
         let mut replies = false;
@@ -127,15 +140,28 @@ impl NaiveSwitch {
             counters.to_guest_bytes += frame.len() as u64;
         }
         if let Outcome::Dropped(reason) = outcome {
-            let drops = &mut self.ports.get_mut(&port).expect("a port of the world").counters.drops;
+            let drops = &mut self
+                .ports
+                .get_mut(&port)
+                .expect("a port of the world")
+                .counters
+                .drops;
             drops.add(reason, 1, frame.len() as u64);
         }
-        Expected { outcome, frame: sent, replies }
+        Expected {
+            outcome,
+            frame: sent,
+            replies,
+        }
     }
 
     /// Replies are the switch's to compose; here they are only counted.
     pub(crate) fn count_reply(&mut self, port: PortId, bytes: usize) {
-        let counters = &mut self.ports.get_mut(&port).expect("a port of the world").counters;
+        let counters = &mut self
+            .ports
+            .get_mut(&port)
+            .expect("a port of the world")
+            .counters;
         counters.answered += 1;
         counters.to_guest_packets += 1;
         counters.to_guest_bytes += bytes as u64;
@@ -194,7 +220,8 @@ impl NaiveSwitch {
             frames::admit(nic, ip.src, ip.dst)?;
             self.count_first(nic.port);
             let inner = inner.ok_or(DropReason::IcmpErrorNoFlow)?;
-            let key = frames::answer_key(nic.port, ip, &inner).ok_or(DropReason::IcmpErrorNoFlow)?;
+            let key =
+                frames::answer_key(nic.port, ip, &inner).ok_or(DropReason::IcmpErrorNoFlow)?;
             let to = self.judge_error(nic, &key, now)?;
             return Ok(Found { to, counted: None });
         }
@@ -216,10 +243,14 @@ impl NaiveSwitch {
             && !matches!(ip.l4, L4::NonFirstFragment)
         {
             let ports = (parts.key.source_port(), parts.key.destination_port());
-            self.fragments.insert(key, (ports, now + self.timeouts.fragment));
+            self.fragments
+                .insert(key, (ports, now + self.timeouts.fragment));
         }
         match judged {
-            Ok(to) => Ok(Found { to, counted: Some(parts) }),
+            Ok(to) => Ok(Found {
+                to,
+                counted: Some(parts),
+            }),
             Err(reason) => {
                 self.record(&parts, frame.len(), now);
                 Err(reason)
@@ -237,7 +268,11 @@ impl NaiveSwitch {
     }
 
     fn count_first(&mut self, port: PortId) {
-        self.ports.get_mut(&port).expect("a port of the world").counters.first_packets += 1;
+        self.ports
+            .get_mut(&port)
+            .expect("a port of the world")
+            .counters
+            .first_packets += 1;
     }
 
     fn nic(&self, port: PortId) -> Option<&NicInput> {
@@ -246,8 +281,12 @@ impl NaiveSwitch {
 
     /// Follows what the table let go of by age, if it might.
     pub(crate) fn forget_what_expired(&mut self, flows: &FlowTable, now: Tick) {
-        let gone: Vec<FlowKey> =
-            self.entries.keys().filter(|key| flows.lookup(key).is_none()).copied().collect();
+        let gone: Vec<FlowKey> = self
+            .entries
+            .keys()
+            .filter(|key| flows.lookup(key).is_none())
+            .copied()
+            .collect();
         for key in &gone {
             let idle = now.since(self.last_seen(key));
             assert!(idle >= self.timeout(key), "{key:?} gone after {idle:?}");
@@ -275,9 +314,15 @@ impl NaiveSwitch {
 
     fn tcp_state(&self, key: &FlowKey) -> Option<TcpState> {
         let entry = &self.entries[key];
-        let peer = entry.peer.map(|peer| self.entries[&peer].flags).unwrap_or_default();
-        let (forward, reverse) =
-            if entry.forward { (entry.flags, peer) } else { (peer, entry.flags) };
+        let peer = entry
+            .peer
+            .map(|peer| self.entries[&peer].flags)
+            .unwrap_or_default();
+        let (forward, reverse) = if entry.forward {
+            (entry.flags, peer)
+        } else {
+            (peer, entry.flags)
+        };
         (key.protocol() == 6).then(|| TcpState::of(forward, reverse))
     }
 
@@ -292,11 +337,19 @@ impl NaiveSwitch {
                 assert_eq!(found.transposition().drop_reason(), entry.refused);
             }
             let counters = found.counters();
-            assert_eq!((counters.packets, counters.bytes), (entry.packets, entry.bytes), "{found:?}");
+            assert_eq!(
+                (counters.packets, counters.bytes),
+                (entry.packets, entry.bytes),
+                "{found:?}"
+            );
             assert_eq!(counters.tcp_flags, entry.flags, "{found:?}");
             assert_eq!(counters.last_seen, entry.last_seen, "{found:?}");
         }
-        assert_eq!(flows.len() as usize, self.entries.len(), "the naive switch knows more flows");
+        assert_eq!(
+            flows.len() as usize,
+            self.entries.len(),
+            "the naive switch knows more flows"
+        );
     }
 }
 

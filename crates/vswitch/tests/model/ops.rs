@@ -19,26 +19,76 @@ use super::strategies::WorldPlan;
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     /// A guest begins something, or what looks like it.
-    Fresh { from: usize, to: Who, shape: Shape },
+    Fresh {
+        from: usize,
+        to: Who,
+        shape: Shape,
+    },
     /// It says it again, with other TCP flags.
-    Again { pick: usize, flags: TcpFlags },
+    Again {
+        pick: usize,
+        flags: TcpFlags,
+    },
     /// Who received a frame answers it.
-    Answer { pick: usize, flags: TcpFlags },
+    Answer {
+        pick: usize,
+        flags: TcpFlags,
+    },
     /// Who received a frame passes it on, as appliances do.
-    Relay { pick: usize },
+    Relay {
+        pick: usize,
+    },
     /// Who received a frame complains about it.
-    Complain { pick: usize },
+    Complain {
+        pick: usize,
+    },
     /// Somebody complains about a frame that was sent, received or not.
-    ComplainWithoutCause { from: usize, pick: usize },
-    Fragments { from: usize, to: Who, shape: Shape, size: u16, order: Order },
-    Arp { from: usize, sender: Option<Who>, target: Who, probing: bool, reply: bool },
-    Solicit { from: usize, sender: Option<Who>, target: Who, probing: bool },
+    ComplainWithoutCause {
+        from: usize,
+        pick: usize,
+    },
+    Fragments {
+        from: usize,
+        to: Who,
+        shape: Shape,
+        size: u16,
+        order: Order,
+    },
+    Arp {
+        from: usize,
+        sender: Option<Who>,
+        target: Who,
+        probing: bool,
+        reply: bool,
+    },
+    Solicit {
+        from: usize,
+        sender: Option<Who>,
+        target: Who,
+        probing: bool,
+    },
     /// A frame with one byte changed, and cut.
-    Mangled { from: usize, to: Who, shape: Shape, at: usize, xor: u8, cut: usize },
-    Odd { from: usize, odd: Odd },
-    Raw { from: usize, bytes: Vec<u8> },
+    Mangled {
+        from: usize,
+        to: Who,
+        shape: Shape,
+        at: usize,
+        xor: u8,
+        cut: usize,
+    },
+    Odd {
+        from: usize,
+        odd: Odd,
+    },
+    Raw {
+        from: usize,
+        bytes: Vec<u8>,
+    },
     Edit(Edit),
-    SetUp { nic: usize, up: bool },
+    SetUp {
+        nic: usize,
+        up: bool,
+    },
     Pass(Duration),
     Sweep,
 }
@@ -60,7 +110,13 @@ impl Driver {
         let bench = Bench::with_limits(plan.build(), ROOMY);
         let naive = NaiveSwitch::new(&bench.world.input);
         let (sent, received) = (Vec::new(), Vec::new());
-        Driver { bench, naive, sent, received, reached: Vec::new() }
+        Driver {
+            bench,
+            naive,
+            sent,
+            received,
+            reached: Vec::new(),
+        }
     }
 
     pub(crate) fn step(&mut self, op: &Op) {
@@ -84,7 +140,11 @@ impl Driver {
     pub(crate) fn finish(&mut self) {
         self.naive.compare_flows(self.bench.switch.flows());
         for nic in &self.bench.world.input.nics {
-            let view = self.bench.switch.port(nic.port).expect("a port of the world");
+            let view = self
+                .bench
+                .switch
+                .port(nic.port)
+                .expect("a port of the world");
             assert_eq!(view.counters, self.naive.counters(nic.port), "{}", nic.port);
         }
         // Twice, as what was active is queued again once.
@@ -92,7 +152,10 @@ impl Driver {
             self.bench.pass(Duration::from_secs(20_000));
             self.sweep();
         }
-        assert!(self.bench.switch.flows().is_empty(), "a flow that never ends");
+        assert!(
+            self.bench.switch.flows().is_empty(),
+            "a flow that never ends"
+        );
     }
 
     /// A counter of all ports.
@@ -106,7 +169,10 @@ impl Driver {
         let flows = self.bench.switch.flows();
         self.naive.forget_what_expired(flows, self.bench.now);
         self.naive.compare_flows(flows);
-        assert_eq!(self.bench.switch.fragments_len(), self.naive.fragments_len());
+        assert_eq!(
+            self.bench.switch.fragments_len(),
+            self.naive.fragments_len()
+        );
     }
 
     fn send_all(&mut self, op: &Op) {
@@ -124,7 +190,12 @@ impl Driver {
             Some(expected) => assert_eq!(got.frame, expected, "rewritten wrongly"),
             None => assert_eq!(got.frame, frame, "not sent, and changed all the same"),
         }
-        assert_eq!(got.reply.is_some(), expected.replies, "{:?} of {frame:02x?}", got.outcome);
+        assert_eq!(
+            got.reply.is_some(),
+            expected.replies,
+            "{:?} of {frame:02x?}",
+            got.outcome
+        );
         if let Some(reply) = &got.reply {
             self.naive.count_reply(port, reply.len());
         }
@@ -145,6 +216,10 @@ impl Driver {
 
     fn mac_of(&self, port: PortId) -> MacAddr {
         let mut nics = self.bench.world.input.nics.iter();
-        MacAddr(nics.find(|nic| nic.port == port).expect("a NIC of the world").mac)
+        MacAddr(
+            nics.find(|nic| nic.port == port)
+                .expect("a NIC of the world")
+                .mac,
+        )
     }
 }

@@ -1,8 +1,5 @@
 //! Rule sets in a few words.
 
-use std::net::IpAddr;
-
-use ipnet::IpNet;
 use policy::input::{Access, AddressSet, Layer, RuleInput, RuleSetInput};
 
 /// A rule that matches everything.
@@ -30,8 +27,6 @@ pub(crate) fn deny(name: &str, priority: u16) -> RuleInput {
 /// Narrows a rule.
 pub(crate) trait Narrow: Sized {
     fn proto(self, protocol: u8) -> Self;
-    fn from(self, address: IpAddr) -> Self;
-    fn to(self, address: IpAddr) -> Self;
     fn port(self, port: u16) -> Self;
 }
 
@@ -41,14 +36,6 @@ impl Narrow for RuleInput {
         self
     }
 
-    fn from(self, address: IpAddr) -> Self {
-        RuleInput { source: AddressSet::Prefixes(vec![IpNet::from(address)]), ..self }
-    }
-
-    fn to(self, address: IpAddr) -> Self {
-        RuleInput { destination: AddressSet::Prefixes(vec![IpNet::from(address)]), ..self }
-    }
-
     fn port(mut self, port: u16) -> Self {
         self.destination_ports.push(port..=port);
         self
@@ -56,7 +43,12 @@ impl Narrow for RuleInput {
 }
 
 pub(crate) fn set(name: &str, layer: Layer, rules: Vec<RuleInput>) -> RuleSetInput {
-    RuleSetInput { name: name.to_owned(), layer, covers_platform: false, rules }
+    RuleSetInput {
+        name: name.to_owned(),
+        layer,
+        covers_platform: false,
+        rules,
+    }
 }
 
 /// The group of a NIC.

@@ -5,11 +5,11 @@ mod traces;
 
 use std::net::IpAddr;
 
+use flow::PortId;
 use policy::input::{
     Access, AddressSet, Layer, MappingTarget, NextHop, RouteInput, RouteSource, RuleInput,
     RuleSetInput, VnetId,
 };
-use flow::PortId;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -95,7 +95,11 @@ impl WorldPlan {
             nic.mtu = plan.mtu;
             nic.addresses.extend(floating);
             for address in floating {
-                world.map(plan.vnet, address, Some(MappingTarget::Port(PortId(port.into()))));
+                world.map(
+                    plan.vnet,
+                    address,
+                    Some(MappingTarget::Port(PortId(port.into()))),
+                );
             }
         }
         for vnet in 0..VNETS {
@@ -134,7 +138,12 @@ impl WorldPlan {
 impl SetPlan {
     /// The addresses of all NICs, which rules name by index.
     pub(crate) fn addresses(world: &World) -> Vec<Vec<IpAddr>> {
-        world.input.nics.iter().map(|nic| nic.addresses[..2].to_vec()).collect()
+        world
+            .input
+            .nics
+            .iter()
+            .map(|nic| nic.addresses[..2].to_vec())
+            .collect()
     }
 
     /// The sets of one direction, each layer once, in the order of that direction.
@@ -148,7 +157,11 @@ impl SetPlan {
             false => [Layer::SecurityAdmin, Layer::SubnetGroup, Layer::NicGroup],
         };
         let of_layer = |layer| plans.iter().find(|plan| plan.layer == layer);
-        order.into_iter().filter_map(of_layer).map(|plan| plan.build(addresses)).collect()
+        order
+            .into_iter()
+            .filter_map(of_layer)
+            .map(|plan| plan.build(addresses))
+            .collect()
     }
 
     fn build(&self, addresses: &[Vec<IpAddr>]) -> RuleSetInput {
@@ -165,7 +178,11 @@ impl SetPlan {
                     protocols: plan.protocols.clone(),
                     source: plan.source.build(addresses),
                     destination: plan.destination.build(addresses),
-                    destination_ports: plan.destination_port.map(|port| port..=port).into_iter().collect(),
+                    destination_ports: plan
+                        .destination_port
+                        .map(|port| port..=port)
+                        .into_iter()
+                        .collect(),
                     ..rule("random", priority, access)
                 }
             })
@@ -186,9 +203,10 @@ impl SetOf {
     fn build(self, addresses: &[Vec<IpAddr>]) -> AddressSet {
         AddressSet::Prefixes(match self {
             SetOf::Any => return AddressSet::Any,
-            SetOf::Nic(nic) => {
-                addresses[nic % addresses.len()].iter().map(|&address| address.into()).collect()
-            }
+            SetOf::Nic(nic) => addresses[nic % addresses.len()]
+                .iter()
+                .map(|&address| address.into())
+                .collect(),
             SetOf::Vnet(vnet) => vnet_prefixes(vnet).to_vec(),
             SetOf::Nothing => Vec::new(),
         })
@@ -223,7 +241,10 @@ impl RoutePlan {
 }
 
 pub(crate) fn worlds() -> impl Strategy<Value = WorldPlan> {
-    (vec(nics(), 2..=6), [prop::bool::weighted(0.8), prop::bool::weighted(0.8)])
+    (
+        vec(nics(), 2..=6),
+        [prop::bool::weighted(0.8), prop::bool::weighted(0.8)],
+    )
         .prop_map(|(nics, peered)| WorldPlan { nics, peered })
 }
 
@@ -249,16 +270,24 @@ fn sets() -> impl Strategy<Value = Vec<SetPlan>> {
 }
 
 fn set() -> impl Strategy<Value = SetPlan> {
-    let layer = select(vec![Layer::SecurityAdmin, Layer::NicGroup, Layer::SubnetGroup]);
+    let layer = select(vec![
+        Layer::SecurityAdmin,
+        Layer::NicGroup,
+        Layer::SubnetGroup,
+    ]);
     let otherwise = prop_oneof![6 => Just(Access::Allow), 1 => Just(Access::Deny)];
-    (layer, prop::bool::weighted(0.2), vec(rules(), 0..4), otherwise).prop_map(
-        |(layer, covers_platform, rules, otherwise)| SetPlan {
+    (
+        layer,
+        prop::bool::weighted(0.2),
+        vec(rules(), 0..4),
+        otherwise,
+    )
+        .prop_map(|(layer, covers_platform, rules, otherwise)| SetPlan {
             layer,
             covers_platform,
             rules,
             otherwise,
-        },
-    )
+        })
 }
 
 fn rules() -> impl Strategy<Value = RulePlan> {

@@ -33,25 +33,36 @@ pub(crate) fn mac(port: u8) -> MacAddr {
 }
 
 pub(crate) fn net(text: &str) -> IpNet {
-    text.parse().expect("tests write prefixes as they are written")
+    text.parse()
+        .expect("tests write prefixes as they are written")
 }
 
 /// All addresses of a network, in both families.
 pub(crate) fn vnet_prefixes(vnet: u8) -> [IpNet; 2] {
     let v4 = Ipv4Net::new(Ipv4Addr::new(10, vnet, 0, 0), 16).expect("a length up to 32");
     let v6 = Ipv6Addr::new(0xfd00, vnet.into(), 0, 0, 0, 0, 0, 0);
-    [v4.into(), Ipv6Net::new(v6, 32).expect("a length up to 128").into()]
+    [
+        v4.into(),
+        Ipv6Net::new(v6, 32).expect("a length up to 128").into(),
+    ]
 }
 
 pub(crate) fn route(prefix: IpNet, source: RouteSource, next_hop: NextHop) -> RouteInput {
     let name = format!("{prefix}-{source:?}");
-    RouteInput { name, prefix, source, next_hop }
+    RouteInput {
+        name,
+        prefix,
+        source,
+        next_hop,
+    }
 }
 
 /// What every subnet of a network has: the network itself, and the Internet.
 pub(crate) fn system_routes(vnet: u8) -> Vec<RouteInput> {
     let local = NextHop::Vnet(VnetId(vnet.into()));
-    let mut routes = vnet_prefixes(vnet).map(|net| route(net, RouteSource::System, local)).to_vec();
+    let mut routes = vnet_prefixes(vnet)
+        .map(|net| route(net, RouteSource::System, local))
+        .to_vec();
     let all = ["0.0.0.0/0", "::/0"].map(net);
     routes.extend(all.map(|net| route(net, RouteSource::System, NextHop::Internet)));
     routes
@@ -65,7 +76,10 @@ pub(crate) fn remote(host: u8, vnet: u8) -> MappingTarget {
         vni: Vni::new(5_000 + u32::from(vnet)).expect("24 bits"),
         dst_port: 4789,
     };
-    MappingTarget::Remote { mac: [2, 1, 0, 0, 0, host], encap }
+    MappingTarget::Remote {
+        mac: [2, 1, 0, 0, 0, host],
+        encap,
+    }
 }
 
 impl World {
@@ -108,7 +122,11 @@ impl World {
     }
 
     pub(crate) fn nic(&mut self, port: u8) -> &mut NicInput {
-        let found = self.input.nics.iter_mut().find(|nic| nic.port == PortId(port.into()));
+        let found = self
+            .input
+            .nics
+            .iter_mut()
+            .find(|nic| nic.port == PortId(port.into()));
         found.expect("tests name NICs of their world")
     }
 
@@ -123,16 +141,32 @@ impl World {
     }
 
     fn end_of(&self, port: u8, family: usize, l4_port: u16) -> Endpoint {
-        let nic = self.input.nics.iter().find(|nic| nic.port == PortId(port.into()));
+        let nic = self
+            .input
+            .nics
+            .iter()
+            .find(|nic| nic.port == PortId(port.into()));
         let nic = nic.expect("tests name NICs of their world");
-        Endpoint { mac: MacAddr(nic.mac), ip: nic.addresses[family], port: l4_port }
+        Endpoint {
+            mac: MacAddr(nic.mac),
+            ip: nic.addresses[family],
+            port: l4_port,
+        }
     }
 
     /// Where an address is from now on.
     pub(crate) fn map(&mut self, vnet: u8, address: IpAddr, target: Option<MappingTarget>) {
         let vnet = VnetId(vnet.into());
-        self.input.mappings.retain(|known| (known.vnet, known.address) != (vnet, address));
-        self.input.mappings.extend(target.map(|target| MappingInput { vnet, address, target }));
+        self.input
+            .mappings
+            .retain(|known| (known.vnet, known.address) != (vnet, address));
+        self.input
+            .mappings
+            .extend(target.map(|target| MappingInput {
+                vnet,
+                address,
+                target,
+            }));
     }
 
     /// Adds user routes to a NIC's subnet, before the others.
@@ -143,7 +177,9 @@ impl World {
 
     /// Takes the user routes away again.
     pub(crate) fn clear_user_routes(&mut self, port: u8) {
-        self.change_routes(port, |routes| routes.retain(|route| route.source != RouteSource::User));
+        self.change_routes(port, |routes| {
+            routes.retain(|route| route.source != RouteSource::User)
+        });
     }
 
     pub(crate) fn change_routes(&mut self, port: u8, change: impl FnOnce(&mut Vec<RouteInput>)) {
@@ -168,13 +204,19 @@ impl World {
     /// Whatever changed, established flows have to follow it.
     pub(crate) fn advance_paths(&mut self) {
         let next = self.input.generation + 1;
-        self.input.nics.iter_mut().for_each(|nic| nic.path_generation = next);
+        self.input
+            .nics
+            .iter_mut()
+            .for_each(|nic| nic.path_generation = next);
     }
 
     /// Asks for re-evaluation, as the control plane does: of all NICs at once.
     pub(crate) fn reevaluate(&mut self) {
         self.advance_paths();
         let next = self.input.generation + 1;
-        self.input.nics.iter_mut().for_each(|nic| nic.reevaluate_generation = next);
+        self.input
+            .nics
+            .iter_mut()
+            .for_each(|nic| nic.reevaluate_generation = next);
     }
 }

@@ -10,7 +10,8 @@ use crate::model::world::{World, v4};
 
 const ACK: TcpFlags = TcpFlags::ACK;
 const SYN_ACK: TcpFlags = TcpFlags(TcpFlags::SYN.0 | ACK.0);
-const APPLIANCE: NextHop = NextHop::Appliance(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)));
+const APPLIANCE: NextHop =
+    NextHop::Appliance(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)));
 
 /// Which ways lead through the appliance.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,8 +52,15 @@ fn a_connection_through_the_appliance_both_ways() {
         let relayed = Talk::relayed(&bench, 2, &back);
         passes(&mut bench, 2, &relayed, 1);
     }
-    assert_eq!(bench.switch.flows().len(), 4, "two pairs: to the appliance, and from it");
-    assert_eq!(bench.counters(1).first_packets + bench.counters(2).first_packets, 2);
+    assert_eq!(
+        bench.switch.flows().len(),
+        4,
+        "two pairs: to the appliance, and from it"
+    );
+    assert_eq!(
+        bench.counters(1).first_packets + bench.counters(2).first_packets,
+        2
+    );
 }
 
 #[test]
@@ -94,7 +102,10 @@ fn an_appliance_that_accepts_nothing_stops_the_answers() {
     let mut bench = Bench::new(world);
     let talk = Talk::new(&bench, 1, 3);
     passes(&mut bench, 1, &talk.syn(), 3);
-    assert_eq!(bench.outcome(3, &talk.answer(SYN_ACK)), dropped(DropReason::NsgDenyInbound));
+    assert_eq!(
+        bench.outcome(3, &talk.answer(SYN_ACK)),
+        dropped(DropReason::NsgDenyInbound)
+    );
     // To the appliance the answer is a new packet, so an edit that allows it is followed.
     bench.edit(|world| world.set_inbound(2, Vec::new()));
     passes(&mut bench, 3, &talk.answer(SYN_ACK), 2);
@@ -112,7 +123,10 @@ fn answers_that_were_let_through_stay_so_until_their_way_changes() {
     });
     passes(&mut bench, 3, &talk.answer_udp(b"!"), 2);
     bench.edit(World::reevaluate);
-    assert_eq!(bench.outcome(3, &talk.answer_udp(b"!")), dropped(DropReason::NsgDenyInbound));
+    assert_eq!(
+        bench.outcome(3, &talk.answer_udp(b"!")),
+        dropped(DropReason::NsgDenyInbound)
+    );
 }
 
 #[test]
@@ -123,7 +137,10 @@ fn a_refusal_at_the_far_end_is_forgotten_when_the_far_end_asks() {
     let talk = Talk::new(&bench, 1, 3);
     let unasked = passes(&mut bench, 3, &talk.answer(TcpFlags::SYN), 2);
     let relayed = Talk::relayed(&bench, 2, &unasked);
-    assert_eq!(bench.outcome(2, &relayed), dropped(DropReason::NsgDenyInbound));
+    assert_eq!(
+        bench.outcome(2, &relayed),
+        dropped(DropReason::NsgDenyInbound)
+    );
     passes(&mut bench, 1, &talk.syn(), 3);
     let back = passes(&mut bench, 3, &talk.answer(SYN_ACK), 2);
     let relayed = Talk::relayed(&bench, 2, &back);
@@ -145,9 +162,15 @@ fn an_appliance_that_may_forward_no_more_neither_receives_nor_sends_for_others()
     };
     forward(&mut bench, false);
     // Whoever of the two sends first: both directions follow.
-    assert_eq!(bench.outcome(3, &talk.answer(SYN_ACK)), dropped(DropReason::ForwardingDisabled));
+    assert_eq!(
+        bench.outcome(3, &talk.answer(SYN_ACK)),
+        dropped(DropReason::ForwardingDisabled)
+    );
     assert_eq!(bench.outcome(2, &relayed), dropped(DropReason::SpoofedIp));
-    assert_eq!(bench.outcome(1, &talk.ask(ACK)), dropped(DropReason::ForwardingDisabled));
+    assert_eq!(
+        bench.outcome(1, &talk.ask(ACK)),
+        dropped(DropReason::ForwardingDisabled)
+    );
     forward(&mut bench, true);
     passes(&mut bench, 1, &talk.ask(ACK), 2);
     let relayed = Talk::relayed(&bench, 2, &talk.ask(ACK));
@@ -161,7 +184,10 @@ fn an_appliance_in_a_peered_network_is_found_by_the_route_to_it() {
     world.add_route(1, "10.0.0.3/32", NextHop::Appliance(v4(1, 0, 2)));
     let mut bench = Bench::new(world);
     let talk = Talk::new(&bench, 1, 3);
-    assert_eq!(bench.outcome(1, &talk.syn()), dropped(DropReason::ApplianceUnreachable));
+    assert_eq!(
+        bench.outcome(1, &talk.syn()),
+        dropped(DropReason::ApplianceUnreachable)
+    );
     bench.edit(|world| world.add_route(1, "10.1.0.0/16", NextHop::Vnet(policy::input::VnetId(1))));
     assert_eq!(bench.outcome(1, &talk.syn()), to(2));
 }

@@ -29,13 +29,25 @@ fn fragments_in_order_go_where_the_first_one_goes() {
         for part in parts(&talk) {
             let sent = bench.send(1, &part);
             assert_eq!(sent.outcome, to(2));
-            assert_eq!(sent.frame[12..], part[12..], "only Ethernet addresses change");
+            assert_eq!(
+                sent.frame[12..],
+                part[12..],
+                "only Ethernet addresses change"
+            );
         }
-        let id = bench.switch.flows().lookup(&talk.key(1, 17)).expect("the flow");
+        let id = bench
+            .switch
+            .flows()
+            .lookup(&talk.key(1, 17))
+            .expect("the flow");
         let flow = bench.switch.flows().get(id).expect("the flow");
         assert_eq!(flow.counters().packets, 3, "all three are the flow's");
     }
-    assert_eq!(bench.counters(1).first_packets, 2, "one for each datagram's flow");
+    assert_eq!(
+        bench.counters(1).first_packets,
+        2,
+        "one for each datagram's flow"
+    );
     assert_eq!(bench.switch.fragments_len(), 2);
 }
 
@@ -43,7 +55,10 @@ fn fragments_in_order_go_where_the_first_one_goes() {
 fn a_fragment_before_the_first_is_dropped() {
     let mut bench = bench();
     let parts = parts(&Talk::new(&bench, 1, 2));
-    assert_eq!(bench.outcome(1, &parts[1]), dropped(DropReason::FragmentWithoutFirst));
+    assert_eq!(
+        bench.outcome(1, &parts[1]),
+        dropped(DropReason::FragmentWithoutFirst)
+    );
     assert_eq!(bench.outcome(1, &parts[0]), to(2));
     assert_eq!(bench.outcome(1, &parts[1]), to(2), "retransmitted");
 }
@@ -56,7 +71,10 @@ fn the_first_fragment_is_remembered_for_its_time() {
     bench.pass(Duration::from_millis(4_999));
     assert_eq!(bench.outcome(1, &parts[1]), to(2));
     bench.pass(Duration::from_millis(1));
-    assert_eq!(bench.outcome(1, &parts[2]), dropped(DropReason::FragmentWithoutFirst));
+    assert_eq!(
+        bench.outcome(1, &parts[2]),
+        dropped(DropReason::FragmentWithoutFirst)
+    );
     bench.sweep();
     assert_eq!(bench.switch.fragments_len(), 0);
 }
@@ -79,7 +97,10 @@ fn another_port_does_not_share_in_a_fragmented_packet() {
     let parts = parts(&Talk::new(&bench, 1, 2));
     bench.send(1, &parts[0]);
     let stolen = Talk::relayed(&bench, 3, &parts[1]);
-    assert_eq!(bench.outcome(3, &stolen), dropped(DropReason::FragmentWithoutFirst));
+    assert_eq!(
+        bench.outcome(3, &stolen),
+        dropped(DropReason::FragmentWithoutFirst)
+    );
 }
 
 #[test]
@@ -88,8 +109,13 @@ fn a_port_that_is_removed_takes_its_fragments_along() {
     let parts = parts(&Talk::new(&bench, 1, 2));
     bench.send(1, &parts[0]);
     bench.switch.remove_port(flow::PortId(1));
-    bench.switch.add_port(flow::PortId(1), flow::PortMode::Synthetic);
-    assert_eq!(bench.outcome(1, &parts[1]), dropped(DropReason::FragmentWithoutFirst));
+    bench
+        .switch
+        .add_port(flow::PortId(1), flow::PortMode::Synthetic);
+    assert_eq!(
+        bench.outcome(1, &parts[1]),
+        dropped(DropReason::FragmentWithoutFirst)
+    );
 }
 
 #[test]

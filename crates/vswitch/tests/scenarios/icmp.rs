@@ -18,7 +18,10 @@ fn error_about(bench: &Bench, port: u8, about: &[u8], what: IcmpError) -> Vec<u8
         _ => bench.end6(port, 0),
     };
     let mut out = [0; 1_500];
-    let responder = Responder { mac: end.mac, ip: end.ip };
+    let responder = Responder {
+        mac: end.mac,
+        ip: end.ip,
+    };
     let len = icmp_error(&about, what, responder, &mut out).expect("an error is due");
     out[..len].to_vec()
 }
@@ -26,10 +29,16 @@ fn error_about(bench: &Bench, port: u8, about: &[u8], what: IcmpError) -> Vec<u8
 #[test]
 fn an_echo_and_its_reply_are_one_flow() {
     let mut bench = Bench::new(World::of(&[0, 0]));
-    for (one, two) in [(bench.end(1, 0), bench.end(2, 0)), (bench.end6(1, 0), bench.end6(2, 0))] {
+    for (one, two) in [
+        (bench.end(1, 0), bench.end(2, 0)),
+        (bench.end6(1, 0), bench.end6(2, 0)),
+    ] {
         let request = compose::echo_request(&one, &via_router(two), 9, b"ping");
         assert_eq!(bench.outcome(1, &request), to(2));
-        assert_eq!(bench.outcome(2, &compose::echo_reply(&two, &via_router(one), 9, b"ping")), to(1));
+        assert_eq!(
+            bench.outcome(2, &compose::echo_reply(&two, &via_router(one), 9, b"ping")),
+            to(1)
+        );
     }
     assert_eq!(bench.counters(2).first_packets, 0, "replies need no rule");
 }
@@ -41,7 +50,10 @@ fn a_reply_to_nothing_is_judged_like_any_packet() {
     let mut bench = Bench::new(world);
     let (one, two) = (bench.end(1, 0), via_router(bench.end(2, 0)));
     let reply = compose::echo_reply(&one, &two, 9, b"pong");
-    assert_eq!(bench.outcome(1, &reply), dropped(DropReason::NsgDenyInbound));
+    assert_eq!(
+        bench.outcome(1, &reply),
+        dropped(DropReason::NsgDenyInbound)
+    );
 }
 
 #[test]
@@ -73,7 +85,9 @@ fn an_error_about_an_answer_reaches_who_answered() {
 fn an_error_about_an_echo_reaches_who_sent_it() {
     let mut bench = Bench::new(World::of(&[0, 0]));
     let (one, two) = (bench.end(1, 0), via_router(bench.end(2, 0)));
-    let received = bench.send(1, &compose::echo_request(&one, &two, 9, b"ping")).frame;
+    let received = bench
+        .send(1, &compose::echo_request(&one, &two, 9, b"ping"))
+        .frame;
     let error = error_about(&bench, 2, &received, IcmpError::Prohibited);
     assert_eq!(bench.outcome(2, &error), to(1));
 }
@@ -100,14 +114,20 @@ fn an_error_about_what_was_never_sent_goes_nowhere() {
     let forged = error_about(&bench, 3, &received, IcmpError::HostUnreachable);
     assert_eq!(bench.outcome(3, &forged), no_flow);
     // About another packet.
-    let other = Talk { client: bench.end(1, 40_001), ..talk };
+    let other = Talk {
+        client: bench.end(1, 40_001),
+        ..talk
+    };
     let forged = error_about(&bench, 2, &other.ask_udp(b"?"), IcmpError::HostUnreachable);
     assert_eq!(bench.outcome(2, &forged), no_flow);
     // To somebody else than the packet's sender.
     let (two, three) = (bench.end(2, 0), via_router(bench.end(3, 0)));
     let forged = Packet::new(&two, &three, &received[14..]).ip(1, &[3, 1, 0, 0, 0, 0, 0, 0]);
     assert_eq!(bench.outcome(2, &forged), no_flow);
-    assert_eq!(bench.counters(1).to_guest_packets + bench.counters(3).to_guest_packets, 0);
+    assert_eq!(
+        bench.counters(1).to_guest_packets + bench.counters(3).to_guest_packets,
+        0
+    );
 }
 
 #[test]
@@ -116,9 +136,15 @@ fn an_error_about_a_refusal_goes_nowhere() {
     world.set_inbound(1, vec![nic_group(vec![deny("nothing", 100)])]);
     let mut bench = Bench::new(world);
     let talk = Talk::new(&bench, 1, 2);
-    assert_eq!(bench.outcome(2, &talk.answer_udp(b"!")), dropped(DropReason::NsgDenyInbound));
+    assert_eq!(
+        bench.outcome(2, &talk.answer_udp(b"!")),
+        dropped(DropReason::NsgDenyInbound)
+    );
     let forged = error_about(&bench, 2, &talk.ask_udp(b"?"), IcmpError::HostUnreachable);
-    assert_eq!(bench.outcome(2, &forged), dropped(DropReason::IcmpErrorNoFlow));
+    assert_eq!(
+        bench.outcome(2, &forged),
+        dropped(DropReason::IcmpErrorNoFlow)
+    );
 }
 
 #[test]
@@ -132,7 +158,10 @@ fn an_error_follows_its_flow_to_where_the_address_has_moved() {
     world.map(0, vip, at(1));
     let mut bench = Bench::new(world);
     let Talk { client, server } = Talk::new(&bench, 1, 2);
-    let talk = Talk { client: Endpoint { ip: vip, ..client }, server };
+    let talk = Talk {
+        client: Endpoint { ip: vip, ..client },
+        server,
+    };
     assert_ne!(one, vip);
     let received = bench.send(1, &talk.ask_udp(b"?")).frame;
     let error = error_about(&bench, 2, &received, IcmpError::HostUnreachable);

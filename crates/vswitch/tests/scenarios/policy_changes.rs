@@ -39,7 +39,13 @@ fn shared_by_two_and_three() -> (Bench, Talk) {
     world.map(0, SHARED, Some(MappingTarget::Port(PortId(2))));
     let bench = Bench::new(world);
     let talk = Talk::new(&bench, 1, 2);
-    let talk = Talk { server: Endpoint { ip: SHARED, ..talk.server }, ..talk };
+    let talk = Talk {
+        server: Endpoint {
+            ip: SHARED,
+            ..talk.server
+        },
+        ..talk
+    };
     (bench, talk)
 }
 
@@ -52,8 +58,14 @@ fn an_edit_of_rules_leaves_connections_alone() {
     assert_eq!(bench.outcome(1, &talk.ask(ACK)), to(2));
     assert_eq!(bench.outcome(2, &talk.answer(ACK)), to(1));
     assert_eq!(bench.counters(1).resimulations, 0, "nobody even looks");
-    let new = Talk { client: bench.end(1, 40_001), ..talk };
-    assert_eq!(bench.outcome(1, &new.syn()), dropped(DropReason::NsgDenyInbound));
+    let new = Talk {
+        client: bench.end(1, 40_001),
+        ..talk
+    };
+    assert_eq!(
+        bench.outcome(1, &new.syn()),
+        dropped(DropReason::NsgDenyInbound)
+    );
 }
 
 #[test]
@@ -66,11 +78,21 @@ fn re_evaluation_ends_what_the_rules_no_longer_allow_and_nothing_else() {
         deny_all(world);
         world.reevaluate();
     });
-    assert_eq!(bench.outcome(2, &doomed.answer(ACK)), dropped(DropReason::NsgDenyInbound));
-    assert_eq!(bench.outcome(1, &doomed.ask(ACK)), dropped(DropReason::NsgDenyInbound));
+    assert_eq!(
+        bench.outcome(2, &doomed.answer(ACK)),
+        dropped(DropReason::NsgDenyInbound)
+    );
+    assert_eq!(
+        bench.outcome(1, &doomed.ask(ACK)),
+        dropped(DropReason::NsgDenyInbound)
+    );
     assert_eq!(bench.outcome(3, &spared.answer_udp(b"!")), to(1));
     assert_eq!(bench.outcome(1, &spared.ask_udp(b"?")), to(3));
-    assert_eq!(bench.counters(3).resimulations + bench.counters(1).resimulations, 1, "once each");
+    assert_eq!(
+        bench.counters(3).resimulations + bench.counters(1).resimulations,
+        1,
+        "once each"
+    );
 }
 
 #[test]
@@ -96,9 +118,15 @@ fn re_evaluation_waits_for_a_way_that_is_blocked() {
         deny_all(world);
         world.reevaluate();
     });
-    assert_eq!(bench.outcome(1, &talk.ask(ACK)), dropped(DropReason::NoRoute));
+    assert_eq!(
+        bench.outcome(1, &talk.ask(ACK)),
+        dropped(DropReason::NoRoute)
+    );
     bench.edit(|world| world.clear_user_routes(1));
-    assert_eq!(bench.outcome(1, &talk.ask(ACK)), dropped(DropReason::NsgDenyInbound));
+    assert_eq!(
+        bench.outcome(1, &talk.ask(ACK)),
+        dropped(DropReason::NsgDenyInbound)
+    );
 }
 
 #[test]
@@ -107,7 +135,10 @@ fn a_refusal_is_judged_anew_after_any_change() {
     deny_all(&mut world);
     let mut bench = Bench::new(world);
     let talk = Talk::new(&bench, 1, 2);
-    assert_eq!(bench.outcome(1, &talk.syn()), dropped(DropReason::NsgDenyInbound));
+    assert_eq!(
+        bench.outcome(1, &talk.syn()),
+        dropped(DropReason::NsgDenyInbound)
+    );
     bench.edit(|world| world.set_inbound(2, Vec::new()));
     assert_eq!(bench.outcome(1, &talk.syn()), to(2));
 }
@@ -117,9 +148,18 @@ fn an_address_that_appears_ends_its_refusal_without_a_new_generation() {
     let mut bench = Bench::new(World::of(&[0, 0]));
     bench.edit(|world| world.nic(2).addresses.push(SHARED));
     let talk = Talk::new(&bench, 1, 2);
-    let talk = Talk { server: Endpoint { ip: SHARED, ..talk.server }, ..talk };
+    let talk = Talk {
+        server: Endpoint {
+            ip: SHARED,
+            ..talk.server
+        },
+        ..talk
+    };
     for _ in 0..2 {
-        assert_eq!(bench.outcome(1, &talk.ask_udp(b"?")), dropped(DropReason::NoMapping));
+        assert_eq!(
+            bench.outcome(1, &talk.ask_udp(b"?")),
+            dropped(DropReason::NoMapping)
+        );
     }
     assert_eq!(bench.counters(1).first_packets, 1);
     bench.move_mapping((VnetId(0), SHARED, Some(MappingTarget::Port(PortId(2)))));
@@ -132,11 +172,25 @@ fn a_connection_follows_its_address_to_another_port() {
     connect(&mut bench, &talk);
     bench.move_mapping((VnetId(0), SHARED, Some(MappingTarget::Port(PortId(3)))));
     assert_eq!(bench.outcome(1, &talk.ask(ACK)), to(3));
-    assert_eq!(state(&bench, &talk), Some(TcpState::Established), "it has come as far as it had");
-    let answer = Talk { server: Endpoint { mac: bench.end(3, 0).mac, ..talk.server }, ..talk };
+    assert_eq!(
+        state(&bench, &talk),
+        Some(TcpState::Established),
+        "it has come as far as it had"
+    );
+    let answer = Talk {
+        server: Endpoint {
+            mac: bench.end(3, 0).mac,
+            ..talk.server
+        },
+        ..talk
+    };
     assert_eq!(bench.outcome(3, &answer.answer(ACK)), to(1));
     assert_eq!(bench.counters(3).first_packets, 0);
-    assert_eq!(bench.switch.flows().len(), 2, "nothing is left at the old port");
+    assert_eq!(
+        bench.switch.flows().len(),
+        2,
+        "nothing is left at the old port"
+    );
 }
 
 #[test]
@@ -145,11 +199,17 @@ fn a_connection_follows_its_address_to_another_host() {
     connect(&mut bench, &talk);
     let elsewhere = remote(9, 0);
     bench.move_mapping((VnetId(0), SHARED, Some(elsewhere)));
-    let MappingTarget::Remote { mac, encap } = elsewhere else { panic!("on another host") };
+    let MappingTarget::Remote { mac, encap } = elsewhere else {
+        panic!("on another host")
+    };
     let sent = bench.send(1, &talk.ask(ACK));
     assert_eq!(sent.outcome, Outcome::Uplink(encap));
     assert_eq!(sent.frame[..6], mac);
-    assert_eq!(bench.switch.flows().len(), 1, "the answers are not this host's to judge");
+    assert_eq!(
+        bench.switch.flows().len(),
+        1,
+        "the answers are not this host's to judge"
+    );
 }
 
 #[test]
@@ -170,17 +230,38 @@ fn a_connection_without_a_way_goes_on_when_there_is_one() {
     let key = talk.key(1, 6);
     let packets = |bench: &Bench| {
         let id = bench.switch.flows().lookup(&key).expect("it is kept");
-        bench.switch.flows().get(id).expect("it is kept").counters().packets
+        bench
+            .switch
+            .flows()
+            .get(id)
+            .expect("it is kept")
+            .counters()
+            .packets
     };
     let before = packets(&bench);
     bench.edit(|world| world.add_route(1, "10.0.0.2/32", NextHop::None));
     for _ in 0..3 {
-        assert_eq!(bench.outcome(1, &talk.ask(ACK)), dropped(DropReason::NoRoute));
+        assert_eq!(
+            bench.outcome(1, &talk.ask(ACK)),
+            dropped(DropReason::NoRoute)
+        );
     }
-    assert_eq!(bench.outcome(2, &talk.answer(ACK)), to(1), "the other direction has its way");
-    assert_eq!(bench.counters(1).resimulations, 1, "what is blocked is looked at once");
+    assert_eq!(
+        bench.outcome(2, &talk.answer(ACK)),
+        to(1),
+        "the other direction has its way"
+    );
+    assert_eq!(
+        bench.counters(1).resimulations,
+        1,
+        "what is blocked is looked at once"
+    );
     bench.edit(|world| world.clear_user_routes(1));
-    assert_eq!(bench.outcome(1, &talk.ask(ACK)), to(2), "without a new handshake");
+    assert_eq!(
+        bench.outcome(1, &talk.ask(ACK)),
+        to(2),
+        "without a new handshake"
+    );
     assert_eq!(state(&bench, &talk), Some(TcpState::Established));
     assert_eq!(packets(&bench), before + 4, "it goes on counting");
 }
@@ -204,8 +285,14 @@ fn the_end_of_a_peering_is_the_end_of_it_in_both_directions() {
         }
     });
     // Whoever sends first.
-    assert_eq!(bench.outcome(1, &talk.ask(ACK)), dropped(DropReason::NoGateway));
-    assert_eq!(bench.outcome(2, &talk.answer(ACK)), dropped(DropReason::NoGateway));
+    assert_eq!(
+        bench.outcome(1, &talk.ask(ACK)),
+        dropped(DropReason::NoGateway)
+    );
+    assert_eq!(
+        bench.outcome(2, &talk.answer(ACK)),
+        dropped(DropReason::NoGateway)
+    );
 }
 
 #[test]
@@ -227,5 +314,9 @@ fn a_nic_that_the_policy_does_not_know_sends_nothing() {
     bench.edit(|world| world.input.nics.retain(|nic| nic.port != PortId(1)));
     let frame = talk.ask(ACK);
     assert_eq!(bench.outcome(1, &frame), dropped(DropReason::PortDown));
-    assert_eq!(bench.counters(1).drops.packets(DropReason::PortDown), 1, "and it is counted");
+    assert_eq!(
+        bench.counters(1).drops.packets(DropReason::PortDown),
+        1,
+        "and it is counted"
+    );
 }

@@ -48,12 +48,19 @@ fn a_connection_from_its_first_segment_to_its_last() {
         assert_eq!(bench.outcome(sender, &frame), to(3 - sender));
         assert_eq!(state(&bench, &talk), Some(expected));
     }
-    assert_eq!(bench.counters(1).first_packets, 1, "one walk of the policy for all of it");
+    assert_eq!(
+        bench.counters(1).first_packets,
+        1,
+        "one walk of the policy for all of it"
+    );
     assert_eq!(bench.counters(2).first_packets, 0);
     bench.pass(Duration::from_secs(21));
     bench.sweep();
     assert!(bench.switch.flows().is_empty());
-    assert_eq!(bench.outcome(1, &talk.ask(ACK)), dropped(DropReason::TcpNoConnection));
+    assert_eq!(
+        bench.outcome(1, &talk.ask(ACK)),
+        dropped(DropReason::TcpNoConnection)
+    );
 }
 
 #[test]
@@ -70,7 +77,10 @@ fn what_a_guest_receives_has_its_address_and_the_routers() {
 #[test]
 fn a_handshake_is_forgotten_in_seconds_and_an_open_connection_is_kept_for_hours() {
     let (mut bench, talk) = established(World::of(&[0, 0]));
-    let other = Talk { client: bench.end(1, 40_001), ..talk };
+    let other = Talk {
+        client: bench.end(1, 40_001),
+        ..talk
+    };
     bench.send(1, &other.syn());
     bench.pass(Duration::from_secs(12));
     bench.sweep();
@@ -86,7 +96,11 @@ fn a_reset_is_not_the_end_at_once() {
     let (mut bench, talk) = established(World::of(&[0, 0]));
     bench.send(2, &talk.answer(RST));
     assert_eq!(state(&bench, &talk), Some(TcpState::Reset));
-    assert_eq!(bench.outcome(1, &talk.ask(ACK)), to(2), "it may not have been in the window");
+    assert_eq!(
+        bench.outcome(1, &talk.ask(ACK)),
+        to(2),
+        "it may not have been in the window"
+    );
 }
 
 #[test]
@@ -94,7 +108,10 @@ fn a_segment_of_no_connection_is_dropped_and_not_remembered() {
     let mut bench = Bench::new(World::of(&[0, 0]));
     let talk = Talk::new(&bench, 1, 2);
     for flags in [ACK, SYN_ACK, FIN_ACK, RST, TcpFlags(0)] {
-        assert_eq!(bench.outcome(1, &talk.ask(flags)), dropped(DropReason::TcpNoConnection));
+        assert_eq!(
+            bench.outcome(1, &talk.ask(flags)),
+            dropped(DropReason::TcpNoConnection)
+        );
     }
     assert!(bench.switch.flows().is_empty());
     assert_eq!(bench.outcome(1, &talk.syn()), to(2));
@@ -116,7 +133,10 @@ fn a_syn_that_is_refused_leaves_the_connection_of_its_tuple_alone() {
     let (mut bench, talk) = established(World::of(&[0, 0]));
     bench.edit(|world| world.set_inbound(2, vec![nic_group(vec![deny("no more", 100)])]));
     for _ in 0..2 {
-        assert_eq!(bench.outcome(1, &talk.syn()), dropped(DropReason::NsgDenyInbound));
+        assert_eq!(
+            bench.outcome(1, &talk.syn()),
+            dropped(DropReason::NsgDenyInbound)
+        );
         assert_eq!(bench.outcome(1, &talk.ask(ACK)), to(2));
         assert_eq!(bench.outcome(2, &talk.answer(ACK)), to(1));
     }
@@ -128,7 +148,10 @@ fn who_was_called_cannot_call_back_by_the_same_ports_where_rules_forbid_it() {
     let mut world = World::of(&[0, 0]);
     world.set_inbound(1, vec![nic_group(vec![deny("nobody", 100)])]);
     let (mut bench, talk) = established(world);
-    assert_eq!(bench.outcome(2, &talk.answer(SYN)), dropped(DropReason::NsgDenyInbound));
+    assert_eq!(
+        bench.outcome(2, &talk.answer(SYN)),
+        dropped(DropReason::NsgDenyInbound)
+    );
     assert_eq!(bench.outcome(2, &talk.answer(ACK)), to(1));
     assert_eq!(bench.outcome(1, &talk.ask(ACK)), to(2));
 }
@@ -159,10 +182,19 @@ fn a_refusal_is_remembered_and_walks_the_policy_once() {
     let mut bench = Bench::new(world);
     let talk = Talk::new(&bench, 1, 2);
     for _ in 0..5 {
-        assert_eq!(bench.outcome(1, &talk.syn()), dropped(DropReason::NsgDenyInbound));
+        assert_eq!(
+            bench.outcome(1, &talk.syn()),
+            dropped(DropReason::NsgDenyInbound)
+        );
     }
     assert_eq!(bench.counters(1).first_packets, 1);
-    assert_eq!(bench.counters(1).drops.packets(DropReason::NsgDenyInbound), 5);
-    let web = Talk { server: bench.end(2, 80), ..talk };
+    assert_eq!(
+        bench.counters(1).drops.packets(DropReason::NsgDenyInbound),
+        5
+    );
+    let web = Talk {
+        server: bench.end(2, 80),
+        ..talk
+    };
     assert_eq!(bench.outcome(1, &web.syn()), to(2));
 }

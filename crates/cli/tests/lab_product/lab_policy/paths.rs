@@ -209,3 +209,20 @@ fn an_address_that_moves_takes_its_traffic_along() {
     assert_eq!(lab.tcp("client-1", "two", "10.0.0.5:80"), "allow");
     assert_eq!(lab.tcp("client-1", "one", "10.0.0.6:80"), "allow");
 }
+
+#[test]
+fn an_open_connection_follows_a_new_route_through_an_appliance() {
+    let lab = lab!(&routed("direct", "direct", true));
+    let mut connection = lab.connect("client-1", "server-1", "10.0.2.4:80");
+    connection.assert_alive();
+    lab.apply(&routed("hop", "hop", true), &[]);
+    for _ in 0..10 {
+        connection.assert_alive();
+    }
+    assert!(passed(&lab) >= 18);
+    // Also away from the appliance and back to it.
+    lab.apply(&routed("direct", "direct", true), &[]);
+    connection.assert_alive();
+    lab.apply(&routed("hop", "hop", true), &[]);
+    connection.assert_alive();
+}

@@ -92,13 +92,23 @@ impl NaiveSwitch {
         }
         admit(nic, key.src(), key.dst())?;
         self.count_first(nic.port);
-        match self.decide(nic, &key, Rules::Ask { opens: opens || !parts.is_tcp() }, None) {
+        match self.decide(
+            nic,
+            &key,
+            Rules::Ask {
+                opens: opens || !parts.is_tcp(),
+            },
+            None,
+        ) {
             Ok(allowed) => {
                 self.open(nic, &key, allowed, now);
                 Ok(self.verdict(&key))
             }
             Err(refused) => {
-                let connected = self.entries.get(&key).is_some_and(|entry| entry.refused.is_none());
+                let connected = self
+                    .entries
+                    .get(&key)
+                    .is_some_and(|entry| entry.refused.is_none());
                 if connected || !refused.memorable {
                     return Err(refused.reason);
                 }
@@ -110,7 +120,10 @@ impl NaiveSwitch {
 
     /// The way an ICMP error takes that belongs to the flow with this key. A refusal is no flow.
     pub(super) fn judge_error(&mut self, nic: &NicInput, key: &FlowKey, now: Tick) -> Judged<Way> {
-        let entry = self.entries.get(key).filter(|entry| entry.refused.is_none());
+        let entry = self
+            .entries
+            .get(key)
+            .filter(|entry| entry.refused.is_none());
         let entry = entry.ok_or(DropReason::IcmpErrorNoFlow)?;
         if self.is_stale(nic, entry) {
             self.look_again(nic, key, now)?;
@@ -122,7 +135,12 @@ impl NaiveSwitch {
     }
 
     fn is_stale(&self, nic: &NicInput, entry: &Entry) -> bool {
-        let Seen { policy, path, slot, version } = entry.seen;
+        let Seen {
+            policy,
+            path,
+            slot,
+            version,
+        } = entry.seen;
         if version != self.version(slot) {
             return true;
         }
@@ -138,7 +156,12 @@ impl NaiveSwitch {
 
     fn seen(&self, nic: &NicInput, slot: MappingSlot) -> Seen {
         let (policy, path) = (self.input.generation, nic.path_generation);
-        Seen { policy, path, slot, version: self.version(slot) }
+        Seen {
+            policy,
+            path,
+            slot,
+            version: self.version(slot),
+        }
     }
 
     /// What becomes of a direction by the policy of now.
@@ -166,8 +189,24 @@ impl NaiveSwitch {
         let own = MappingSlot::of(nic.vnet, key.dst());
         let refuse = |reason, slot| {
             let passing = [DropReason::PortDown, DropReason::TcpNoConnection].contains(&reason);
-            Refused { reason, slot, memorable: !passing }
+            Refused {
+                reason,
+                slot,
+                memorable: !passing,
+            }
         };
+        if rules == (Rules::Ask { opens: false })
+            && let (
+                Ok(Way {
+                    target: MappingTarget::Port(port),
+                    ..
+                }),
+                slot,
+            ) = self.way(nic, key)
+            && self.carries(port, &key.at(port).reversed_at(port))
+        {
+            return Ok(Allowed { slot, answer: None });
+        }
         if rules != Rules::Spare
             && let Judgement::Deny(layer) = naive::outbound(nic, &tuple).judgement
         {
@@ -191,19 +230,36 @@ impl NaiveSwitch {
             && let Judgement::Deny(layer) = naive::inbound(peer, &tuple).judgement
         {
             let refused = refuse(denied(layer, DropReason::NsgDenyInbound), slot);
-            return Err(Refused { memorable: !called, ..refused });
+            return Err(Refused {
+                memorable: !called,
+                ..refused
+            });
         }
-        if rules == (Rules::Ask { opens: false }) {
+        if rules == (Rules::Ask { opens: false }) && !self.carries(nic.port, key) {
             return Err(refuse(DropReason::TcpNoConnection, own));
         }
-        Ok(Allowed { slot, answer: Some(self.answer(key, receiver, through)) })
+        Ok(Allowed {
+            slot,
+            answer: Some(self.answer(key, receiver, through)),
+        })
+    }
+
+    /// Whether the connection's packets come in at an appliance, which may then send them on.
+    fn carries(&self, port: PortId, key: &FlowKey) -> bool {
+        let forwards = self.nic(port).is_some_and(|nic| nic.ip_forwarding);
+        let answer = self.entries.get(&key.reversed_at(port));
+        forwards && answer.is_some_and(|entry| !entry.forward && entry.peer.is_some())
     }
 
     fn answer(&self, key: &FlowKey, answerer: PortId, through: Option<PortId>) -> Answer {
         let answer = key.reversed_at(answerer);
         let peer = self.nic(answerer).expect("a NIC of the world");
         let (way, slot) = self.answer_way(peer, &answer, key, through);
-        Answer { key: answer, way, slot }
+        Answer {
+            key: answer,
+            way,
+            slot,
+        }
     }
 
     fn open(&mut self, nic: &NicInput, key: &FlowKey, allowed: Allowed, now: Tick) {
@@ -252,16 +308,25 @@ impl NaiveSwitch {
     fn settle(&mut self, answer: &Answer) {
         let nic = self.nic(answer.key.port()).expect("a NIC of the world");
         let seen = self.seen(nic, answer.slot);
-        let entry = self.entries.get_mut(&answer.key).expect("an answer's entry");
+        let entry = self
+            .entries
+            .get_mut(&answer.key)
+            .expect("an answer's entry");
         entry.seen = seen;
         entry.blocked = answer.way.is_err();
         entry.through = match answer.way {
-            Ok(Way { target: MappingTarget::Port(port), .. }) => Some(port),
+            Ok(Way {
+                target: MappingTarget::Port(port),
+                ..
+            }) => Some(port),
             _ => None,
         };
         let opener = entry.peer.map(|key| key.port());
         if let Some(port) = entry.through.filter(|port| Some(*port) != opener)
-            && self.entries.get(&answer.key.at(port)).is_some_and(|entry| entry.refused.is_some())
+            && self
+                .entries
+                .get(&answer.key.at(port))
+                .is_some_and(|entry| entry.refused.is_some())
         {
             self.remove(&answer.key.at(port));
         }
@@ -269,24 +334,37 @@ impl NaiveSwitch {
 
     /// A connection meets a policy that may send it elsewhere.
     fn look_again(&mut self, sender: &NicInput, hit: &FlowKey, now: Tick) -> Judged<()> {
-        self.ports.get_mut(&sender.port).expect("a port").counters.resimulations += 1;
+        self.ports
+            .get_mut(&sender.port)
+            .expect("a port")
+            .counters
+            .resimulations += 1;
         let entry = &self.entries[hit];
         let (forward, answer) = match (entry.forward, entry.peer) {
             (false, Some(forward)) => (forward, Some(*hit)),
             (_, peer) => (*hit, peer),
         };
-        let nic = self.nic(forward.port()).expect("a NIC of the world").clone();
+        let nic = self
+            .nic(forward.port())
+            .expect("a NIC of the world")
+            .clone();
         let owed = |key: &FlowKey| {
             let nic = self.nic(key.port()).expect("a NIC of the world");
             self.entries[key].seen.path < nic.reevaluate_generation
         };
         let again = owed(&forward) || answer.as_ref().is_some_and(owed);
         let rules = if again { Rules::AskAgain } else { Rules::Spare };
-        let through = answer.and_then(|answer| self.entries[&answer].through).filter(|_| !again);
+        let through = answer
+            .and_then(|answer| self.entries[&answer].through)
+            .filter(|_| !again);
         match (self.decide(&nic, &forward, rules, through), answer) {
             (Err(refused), _) if again && is_by_rule(refused.reason) => {
                 self.refuse(&nic, &forward, &refused, now);
-                if *hit == forward { Ok(()) } else { Err(refused.reason) }
+                if *hit == forward {
+                    Ok(())
+                } else {
+                    Err(refused.reason)
+                }
             }
             (Err(refused), None) => {
                 // Without an answer's direction, what is blocked is a refusal.
@@ -321,7 +399,11 @@ impl NaiveSwitch {
         let entry = self.entries.get_mut(forward).expect("a connection");
         (entry.seen, entry.blocked) = (seen, true);
         self.settle(answer);
-        for (key, path) in [forward, &answer.key].into_iter().zip(owed).filter(|_| again) {
+        for (key, path) in [forward, &answer.key]
+            .into_iter()
+            .zip(owed)
+            .filter(|_| again)
+        {
             self.entries.get_mut(key).expect("a connection").seen.path = path;
         }
     }
@@ -349,7 +431,9 @@ impl NaiveSwitch {
         self.open(nic, forward, allowed, now);
         for (key, flags) in [Some(*forward), wanted].into_iter().zip(flags) {
             let entry = key.and_then(|key| self.entries.get_mut(&key));
-            entry.into_iter().for_each(|entry| entry.flags = flags.unwrap_or_default());
+            entry
+                .into_iter()
+                .for_each(|entry| entry.flags = flags.unwrap_or_default());
         }
     }
 

@@ -25,20 +25,33 @@ impl Parts {
     pub(super) fn read(port: PortId, ip: &IpPacket, frame: &[u8]) -> Parts {
         let icmp_type = || u16::from_be_bytes([frame[ip.l4_offset], frame[ip.l4_offset + 1]]);
         let (source, destination, flags) = match ip.l4 {
-            L4::Tcp { sport, dport, flags } => (sport, dport, flags.0),
+            L4::Tcp {
+                sport,
+                dport,
+                flags,
+            } => (sport, dport, flags.0),
             L4::Udp { sport, dport } => (sport, dport, 0),
             L4::IcmpEcho { ident, .. } => (ident, icmp_type(), 0),
             L4::NonFirstFragment | L4::Other => (0, 0, 0),
             _ => (0, icmp_type(), 0),
         };
         let key = FlowKey::new(port, ip.src, ip.dst, ip.proto, source, destination);
-        Parts { key, flags: TcpFlags(flags) }
+        Parts {
+            key,
+            flags: TcpFlags(flags),
+        }
     }
 
     pub(super) fn with_ports(self, (source, destination): (u16, u16)) -> Parts {
         let key = self.key;
-        let key =
-            FlowKey::new(key.port(), key.src(), key.dst(), key.protocol(), source, destination);
+        let key = FlowKey::new(
+            key.port(),
+            key.src(),
+            key.dst(),
+            key.protocol(),
+            source,
+            destination,
+        );
         Parts { key, ..self }
     }
 
@@ -65,7 +78,14 @@ pub(super) fn answer_key(port: PortId, ip: &IpPacket, inner: &InnerTuple) -> Opt
         }
         InnerL4::Other => (0, 0),
     };
-    Some(FlowKey::new(port, inner.dst, inner.src, inner.proto, source, destination))
+    Some(FlowKey::new(
+        port,
+        inner.dst,
+        inner.src,
+        inner.proto,
+        source,
+        destination,
+    ))
 }
 
 /// Anti-spoofing.
@@ -110,7 +130,9 @@ pub(super) fn judge_arp(nic: &NicInput, frame: &[u8]) -> Judged<()> {
 
 /// Whether a neighbour solicitation gets an answer (RFC 4861).
 pub(super) fn judge_solicitation(nic: &NicInput, ip: &IpPacket, target: Ipv6Addr) -> Judged<()> {
-    let IpAddr::V6(src) = ip.src else { return Err(DropReason::Malformed) };
+    let IpAddr::V6(src) = ip.src else {
+        return Err(DropReason::Malformed);
+    };
     let target = IpAddr::V6(target);
     if src.is_unspecified() {
         return Err(DropReason::UnansweredNeighbour);
@@ -121,7 +143,11 @@ pub(super) fn judge_solicitation(nic: &NicInput, ip: &IpPacket, target: Ipv6Addr
     if target.is_multicast() || target.is_unspecified() || nic.addresses.contains(&target) {
         return Err(DropReason::UnansweredNeighbour);
     }
-    if ip.ttl == 255 { Ok(()) } else { Err(DropReason::Malformed) }
+    if ip.ttl == 255 {
+        Ok(())
+    } else {
+        Err(DropReason::Malformed)
+    }
 }
 
 impl NaiveSwitch {
@@ -141,11 +167,17 @@ impl NaiveSwitch {
                 if !self.ports[&port].up {
                     return Err(DropReason::PortDown);
                 }
-                (Outcome::Deliver(port), receiver.mac, usize::from(receiver.mtu))
+                (
+                    Outcome::Deliver(port),
+                    receiver.mac,
+                    usize::from(receiver.mtu),
+                )
             }
             MappingTarget::Remote { mac, encap } => (Outcome::Uplink(encap), mac, 65_535),
         };
-        let largest = gso.map_or(ip.l3_len, |gso| headers_len(ip, frame) + usize::from(gso.size));
+        let largest = gso.map_or(ip.l3_len, |gso| {
+            headers_len(ip, frame) + usize::from(gso.size)
+        });
         if largest > mtu {
             *replies = may_complain(nic, ip, frame);
             return Err(DropReason::TooBig);
@@ -200,7 +232,9 @@ fn may_complain(nic: &NicInput, ip: &IpPacket, frame: &[u8]) -> bool {
 /// RFC 1071.
 fn sum_ipv4_header(header: &mut [u8]) {
     header[10..12].fill(0);
-    let words = header.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+    let words = header
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
     let mut sum: u32 = words.sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

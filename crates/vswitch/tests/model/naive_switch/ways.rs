@@ -24,7 +24,10 @@ impl NaiveSwitch {
         if let Err(reason) = admit(nic, key.src(), dst) {
             return (Err(reason), own);
         }
-        let Some(hop) = naive::routes(&nic.routes, dst).first().map(|route| route.next_hop) else {
+        let Some(hop) = naive::routes(&nic.routes, dst)
+            .first()
+            .map(|route| route.next_hop)
+        else {
             return (Err(DropReason::NoRoute), own);
         };
         let (target, missing, slot) = match hop {
@@ -41,14 +44,20 @@ impl NaiveSwitch {
                 self.appliance_slot(nic, address),
             ),
         };
-        let way = Way { target: MappingTarget::Port(nic.port), decrement_ttl: nic.decrement_ttl };
+        let way = Way {
+            target: MappingTarget::Port(nic.port),
+            decrement_ttl: nic.decrement_ttl,
+        };
         let judged = match target {
             None => Err(missing),
             Some(MappingTarget::Port(port)) if port == nic.port => Err(DropReason::RouteLoop),
             Some(MappingTarget::Port(port)) => match self.nic(port) {
                 None => Err(DropReason::PortDown),
                 Some(receiver) if receiver.ip_forwarding || receiver.addresses.contains(&dst) => {
-                    Ok(Way { target: MappingTarget::Port(port), ..way })
+                    Ok(Way {
+                        target: MappingTarget::Port(port),
+                        ..way
+                    })
                 }
                 Some(_) => Err(DropReason::ForwardingDisabled),
             },
@@ -59,7 +68,10 @@ impl NaiveSwitch {
 
     fn appliance_slot(&self, nic: &NicInput, address: IpAddr) -> MappingSlot {
         let own = naive::mapping(&self.input, nic.vnet, address);
-        match naive::routes(&nic.routes, address).first().map(|route| route.next_hop) {
+        match naive::routes(&nic.routes, address)
+            .first()
+            .map(|route| route.next_hop)
+        {
             Some(NextHop::Vnet(peer)) if own.is_none() => MappingSlot::of(peer, address),
             _ => MappingSlot::of(nic.vnet, address),
         }
@@ -74,12 +86,15 @@ impl NaiveSwitch {
         known: Option<PortId>,
     ) -> (Judged<Way>, MappingSlot) {
         let (judged, slot) = self.way(nic, answer);
-        let Ok(Way { target: MappingTarget::Port(third), .. }) = judged else {
+        let Ok(Way {
+            target: MappingTarget::Port(third),
+            ..
+        }) = judged
+        else {
             return (judged, slot);
         };
-        let admitted = third == opener.port()
-            || known == Some(third)
-            || self.was_opened_by(&opener.at(third));
+        let admitted =
+            third == opener.port() || known == Some(third) || self.was_opened_by(&opener.at(third));
         if admitted {
             return (judged, slot);
         }
@@ -93,10 +108,16 @@ impl NaiveSwitch {
 
     /// Whether the port has a connection that it opened with this key.
     pub(super) fn was_opened_by(&self, key: &FlowKey) -> bool {
-        self.entries.get(key).is_some_and(|entry| entry.forward && entry.peer.is_some())
+        self.entries
+            .get(key)
+            .is_some_and(|entry| entry.forward && entry.peer.is_some())
     }
 }
 
 pub(super) fn denied(layer: Layer, by_group: DropReason) -> DropReason {
-    if layer == Layer::SecurityAdmin { DropReason::AdminDeny } else { by_group }
+    if layer == Layer::SecurityAdmin {
+        DropReason::AdminDeny
+    } else {
+        by_group
+    }
 }

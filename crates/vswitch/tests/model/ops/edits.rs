@@ -10,12 +10,31 @@ use crate::model::world::remote;
 #[derive(Clone, Debug)]
 pub(crate) enum Edit {
     /// Other rules; established connections are to be judged by them, or not.
-    Rules { nic: usize, outbound: bool, sets: Vec<SetPlan>, reevaluate: bool },
-    Routes { nic: usize, routes: Vec<RoutePlan> },
-    Forwarding { nic: usize, on: bool },
-    Mtu { nic: usize, mtu: u16 },
+    Rules {
+        nic: usize,
+        outbound: bool,
+        sets: Vec<SetPlan>,
+        reevaluate: bool,
+    },
+    Routes {
+        nic: usize,
+        routes: Vec<RoutePlan>,
+    },
+    Forwarding {
+        nic: usize,
+        on: bool,
+    },
+    Mtu {
+        nic: usize,
+        mtu: u16,
+    },
     /// An address is elsewhere; either the policy says so, or its mappings alone.
-    Move { who: Who, v6: bool, place: Place, alone: bool },
+    Move {
+        who: Who,
+        v6: bool,
+        place: Place,
+        alone: bool,
+    },
     /// Something changed that is none of our NICs' business.
     Nothing,
 }
@@ -30,12 +49,23 @@ pub(crate) enum Place {
 
 impl Driver {
     pub(super) fn edit(&mut self, edit: &Edit) {
-        if let Edit::Move { who, v6, place, alone } = edit {
+        if let Edit::Move {
+            who,
+            v6,
+            place,
+            alone,
+        } = edit
+        {
             self.move_address(*who, *v6, *place, *alone);
         } else {
             let edit = edit.clone();
             self.bench.edit(|world| match edit {
-                Edit::Rules { nic, outbound, sets, reevaluate } => {
+                Edit::Rules {
+                    nic,
+                    outbound,
+                    sets,
+                    reevaluate,
+                } => {
                     let port = number(&world.input.nics, nic);
                     let addresses = SetPlan::addresses(world);
                     let sets = SetPlan::build_all(&sets, outbound, &addresses);
@@ -71,17 +101,23 @@ impl Driver {
     fn move_address(&mut self, who: Who, v6: bool, place: Place, alone: bool) {
         let vnet = match who {
             Who::Floating(vnet) | Who::Remote(vnet) | Who::Unmapped(vnet) => vnet,
-            Who::Nic(nic) | Who::Other(nic) => u8::try_from(self.nic(nic).vnet.0).expect("few networks"),
+            Who::Nic(nic) | Who::Other(nic) => {
+                u8::try_from(self.nic(nic).vnet.0).expect("few networks")
+            }
             Who::Platform | Who::Internet | Who::Nobody => return,
         };
-        let Some(address) = self.address(who, v6) else { return };
+        let Some(address) = self.address(who, v6) else {
+            return;
+        };
         let target = match place {
             Place::Nic(nic) => Some(MappingTarget::Port(self.port(nic))),
             Place::Host(host) => Some(remote(host, vnet)),
             Place::Nowhere => None,
         };
         match alone {
-            true => self.bench.move_mapping((VnetId(vnet.into()), address, target)),
+            true => self
+                .bench
+                .move_mapping((VnetId(vnet.into()), address, target)),
             false => self.bench.edit(|world| world.map(vnet, address, target)),
         }
     }

@@ -18,24 +18,36 @@ impl Driver {
     /// Asks about a frame, if it is of a kind that can be asked about.
     pub(super) fn explain(&self, port: PortId, frame: &[u8]) -> Option<Explained> {
         let dissection = dissect(frame).ok()?;
-        let Kind::Ip(ip) = dissection.kind else { return None };
+        let Kind::Ip(ip) = dissection.kind else {
+            return None;
+        };
         let unicast = dissection.dst == vswitch::router_mac();
         if !unicast || dissection.src != self.mac_of(port) || ip.fragment.is_some() {
             return None;
         }
         let icmp_type = || u16::from_be_bytes([frame[ip.l4_offset], frame[ip.l4_offset + 1]]);
         let (source, destination, opens) = match ip.l4 {
-            L4::Tcp { sport, dport, flags } => (sport, dport, flow::TcpFlags(flags.0).opens()),
+            L4::Tcp {
+                sport,
+                dport,
+                flags,
+            } => (sport, dport, flow::TcpFlags(flags.0).opens()),
             L4::Udp { sport, dport } => (sport, dport, true),
             L4::IcmpEcho { ident, .. } => (ident, icmp_type(), true),
             _ => return None,
         };
         let key = FlowKey::new(port, ip.src, ip.dst, ip.proto, source, destination);
-        let explanation = self.bench.switch.explain(&Probe { key, opens }, self.bench.now)?;
+        let explanation = self
+            .bench
+            .switch
+            .explain(&Probe { key, opens }, self.bench.now)?;
         let entry = self.bench.switch.flows().lookup(&key);
         let entry = entry.and_then(|id| self.bench.switch.flows().get(id));
         let answer = entry.is_some_and(|entry| !entry.forward());
-        Some(Explained { explanation, answer })
+        Some(Explained {
+            explanation,
+            answer,
+        })
     }
 }
 

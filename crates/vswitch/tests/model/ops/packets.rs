@@ -77,32 +77,52 @@ impl Driver {
         match op {
             Op::Fresh { from, to, shape } => {
                 let gso = shape.gso.map(|size| Gso { size });
-                self.compose(*from, *to, shape).map(|(port, frame)| (port, frame, gso))
+                self.compose(*from, *to, shape)
+                    .map(|(port, frame)| (port, frame, gso))
             }
             Op::Again { pick, flags } => self.again(*pick, *flags),
             Op::Answer { pick, flags } => self.answer(*pick, *flags),
             Op::Relay { pick } => self.relay(*pick),
-            Op::Complain { pick } => picked(&self.received, *pick)
-                .and_then(|(port, frame)| self.complain(*port, frame)),
+            Op::Complain { pick } => {
+                picked(&self.received, *pick).and_then(|(port, frame)| self.complain(*port, frame))
+            }
             Op::ComplainWithoutCause { from, pick } => picked(&self.sent, *pick)
                 .and_then(|(_, frame)| self.complain(self.port(*from), frame)),
-            Op::Fragments { from, to, shape, size, order } => {
+            Op::Fragments {
+                from,
+                to,
+                shape,
+                size,
+                order,
+            } => {
                 return self.fragments(*from, *to, shape, *size, *order);
             }
-            Op::Arp { from, sender, target, probing, reply } => {
-                self.arp(*from, *sender, *target, *probing, *reply)
-            }
-            Op::Solicit { from, sender, target, probing } => {
-                self.solicit(*from, *sender, *target, *probing)
-            }
-            Op::Mangled { from, to, shape, at, xor, cut } => {
-                self.compose(*from, *to, shape).map(|(port, mut frame)| {
-                    let at = *at % frame.len();
-                    frame[at] ^= xor;
-                    frame.truncate(*cut);
-                    (port, frame, None)
-                })
-            }
+            Op::Arp {
+                from,
+                sender,
+                target,
+                probing,
+                reply,
+            } => self.arp(*from, *sender, *target, *probing, *reply),
+            Op::Solicit {
+                from,
+                sender,
+                target,
+                probing,
+            } => self.solicit(*from, *sender, *target, *probing),
+            Op::Mangled {
+                from,
+                to,
+                shape,
+                at,
+                xor,
+                cut,
+            } => self.compose(*from, *to, shape).map(|(port, mut frame)| {
+                let at = *at % frame.len();
+                frame[at] ^= xor;
+                frame.truncate(*cut);
+                (port, frame, None)
+            }),
             Op::Odd { from, odd } => self.odd(*from, *odd),
             Op::Raw { from, bytes } => Some((self.port(*from), bytes.clone(), None)),
             Op::Edit(_) | Op::SetUp { .. } | Op::Pass(_) | Op::Sweep => None,
@@ -117,7 +137,11 @@ impl Driver {
             None => Some(nic.addresses[usize::from(shape.v6)]),
             Some(who) => self.address(who, shape.v6),
         }?;
-        let src = Endpoint { mac: MacAddr(nic.mac), ip: src, port: shape.ports.0 };
+        let src = Endpoint {
+            mac: MacAddr(nic.mac),
+            ip: src,
+            port: shape.ports.0,
+        };
         let to = match to {
             Who::Other(offset) => {
                 let count = self.bench.world.input.nics.len();
@@ -126,9 +150,16 @@ impl Driver {
             to => to,
         };
         let ip = self.address(to, shape.v6)?;
-        let dst = Endpoint { mac: router_mac(), ip, port: shape.ports.1 };
+        let dst = Endpoint {
+            mac: router_mac(),
+            ip,
+            port: shape.ports.1,
+        };
         let payload = vec![0x5a; shape.len];
-        let packet = Packet { ttl: shape.ttl, ..Packet::new(&src, &dst, &payload) };
+        let packet = Packet {
+            ttl: shape.ttl,
+            ..Packet::new(&src, &dst, &payload)
+        };
         let frame = match shape.what {
             What::Tcp(flags) => packet.tcp(wire::TcpFlags(flags.0), 1, 1),
             What::Udp => packet.udp(),
@@ -157,7 +188,10 @@ impl Driver {
         let ip = ip_of(frame)?;
         let end = |mac, ip, port| Endpoint { mac, ip, port };
         let turned = |sport, dport| {
-            (end(self.mac_of(*port), ip.dst, dport), end(router_mac(), ip.src, sport))
+            (
+                end(self.mac_of(*port), ip.dst, dport),
+                end(router_mac(), ip.src, sport),
+            )
         };
         let answer = match ip.l4 {
             L4::Tcp { sport, dport, .. } => {
@@ -168,7 +202,10 @@ impl Driver {
                 let (src, dst) = turned(sport, dport);
                 compose::udp(&src, &dst, b"an answer")
             }
-            L4::IcmpEcho { request: true, ident } => {
+            L4::IcmpEcho {
+                request: true,
+                ident,
+            } => {
                 let (src, dst) = turned(0, 0);
                 compose::echo_reply(&src, &dst, ident, b"")
             }
@@ -178,9 +215,14 @@ impl Driver {
     }
 
     fn relay(&self, pick: usize) -> Option<Frame> {
-        let appliances = self.received.iter().filter(|(port, _)| self.nic_at(*port).ip_forwarding);
+        let appliances = self
+            .received
+            .iter()
+            .filter(|(port, _)| self.nic_at(*port).ip_forwarding);
         let appliances: Vec<_> = appliances.collect();
-        let (port, frame) = picked(&appliances, pick).copied().or(picked(&self.received, pick))?;
+        let (port, frame) = picked(&appliances, pick)
+            .copied()
+            .or(picked(&self.received, pick))?;
         let mut frame = frame.clone();
         frame[..6].copy_from_slice(&router_mac().0);
         frame[6..12].copy_from_slice(&self.mac_of(*port).0);
@@ -192,7 +234,10 @@ impl Driver {
         let mut about = about.to_vec();
         about[6..12].copy_from_slice(&router_mac().0);
         let own = &self.nic_at(port).addresses[usize::from(!ip.src.is_ipv4())];
-        let responder = Responder { mac: self.mac_of(port), ip: *own };
+        let responder = Responder {
+            mac: self.mac_of(port),
+            ip: *own,
+        };
         let mut out = [0; 1_500];
         let len = icmp_error(&about, IcmpError::HostUnreachable, responder, &mut out).ok()?;
         Some((port, out[..len].to_vec(), None))
@@ -206,7 +251,9 @@ impl Driver {
         size: u16,
         order: Order,
     ) -> Vec<Frame> {
-        let Some((port, frame)) = self.compose(from, to, shape) else { return Vec::new() };
+        let Some((port, frame)) = self.compose(from, to, shape) else {
+            return Vec::new();
+        };
         let mut parts = compose::fragments(&frame, u32::from(shape.ports.0), size);
         match order {
             Order::First => {}
@@ -229,11 +276,23 @@ impl Driver {
         if probing {
             ip = Ipv4Addr::UNSPECIFIED.into();
         }
-        let src = Endpoint { mac: MacAddr(nic.mac), ip, port: 0 };
-        let IpAddr::V4(target) = self.address(target, false)? else { return None };
+        let src = Endpoint {
+            mac: MacAddr(nic.mac),
+            ip,
+            port: 0,
+        };
+        let IpAddr::V4(target) = self.address(target, false)? else {
+            return None;
+        };
         let frame = match reply {
             false => compose::arp_request(&src, target),
-            true => compose::arp_reply(&src, &Endpoint { ip: target.into(), ..src }),
+            true => compose::arp_reply(
+                &src,
+                &Endpoint {
+                    ip: target.into(),
+                    ..src
+                },
+            ),
         };
         Some((nic.port, frame, None))
     }
@@ -250,8 +309,14 @@ impl Driver {
         if probing {
             ip = Ipv6Addr::UNSPECIFIED.into();
         }
-        let IpAddr::V6(target) = self.address(target, true)? else { return None };
-        let src = Endpoint { mac: MacAddr(nic.mac), ip, port: 0 };
+        let IpAddr::V6(target) = self.address(target, true)? else {
+            return None;
+        };
+        let src = Endpoint {
+            mac: MacAddr(nic.mac),
+            ip,
+            port: 0,
+        };
         Some((nic.port, compose::neighbour_solicit(&src, target), None))
     }
 
@@ -275,14 +340,24 @@ impl Driver {
                 let advert = [136, 0, 0, 0, 0x60, 0, 0, 0].iter().chain(&[0xfe; 16]);
                 let advert: Vec<u8> = advert.copied().collect();
                 let dst = end(v6(0, 0, 2), router_mac());
-                frame = Packet { ttl: 255, ..Packet::new(&src, &dst, b"") }.ip(58, &advert);
+                frame = Packet {
+                    ttl: 255,
+                    ..Packet::new(&src, &dst, b"")
+                }
+                .ip(58, &advert);
             }
         }
         Some((nic.port, frame, None))
     }
 
     pub(super) fn address(&self, who: Who, ipv6: bool) -> Option<IpAddr> {
-        let of = |vnet, third, last| if ipv6 { v6(vnet, third, last) } else { v4(vnet, third, last) };
+        let of = |vnet, third, last| {
+            if ipv6 {
+                v6(vnet, third, last)
+            } else {
+                v4(vnet, third, last)
+            }
+        };
         let outside = |v4: [u8; 4], v6: &str| match ipv6 {
             false => Some(IpAddr::from(v4)),
             true => v6.parse().ok(),
@@ -304,7 +379,8 @@ impl Driver {
 
     fn nic_at(&self, port: PortId) -> &NicInput {
         let mut nics = self.bench.world.input.nics.iter();
-        nics.find(|nic| nic.port == port).expect("a NIC of the world")
+        nics.find(|nic| nic.port == port)
+            .expect("a NIC of the world")
     }
 }
 
@@ -316,7 +392,9 @@ fn picked<T>(of: &[T], pick: usize) -> Option<&T> {
 
 pub(super) fn ip_of(frame: &[u8]) -> Option<IpPacket> {
     match dissect(frame) {
-        Ok(Dissection { kind: Kind::Ip(ip), .. }) => Some(ip),
+        Ok(Dissection {
+            kind: Kind::Ip(ip), ..
+        }) => Some(ip),
         _ => None,
     }
 }

@@ -24,7 +24,11 @@ pub(crate) fn traces(len: usize) -> impl Strategy<Value = Vec<Op>> {
 
 fn first_packets() -> impl Strategy<Value = Op> {
     let first = (nic(), nic(), plain());
-    first.prop_map(|(from, to, shape)| Op::Fresh { from, to: Who::Other(to), shape })
+    first.prop_map(|(from, to, shape)| Op::Fresh {
+        from,
+        to: Who::Other(to),
+        shape,
+    })
 }
 
 fn ops() -> impl Strategy<Value = Op> {
@@ -86,7 +90,15 @@ fn shape() -> impl Strategy<Value = Shape> {
     let gso = option::weighted(0.1, select(vec![500, 1_440, 1_480, 9_000]));
     let source = option::weighted(0.3, who());
     (what, any::<bool>(), (port(), port()), len, ttl, gso, source).prop_map(
-        |(what, v6, ports, len, ttl, gso, source)| Shape { what, v6, ports, len, ttl, gso, source },
+        |(what, v6, ports, len, ttl, gso, source)| Shape {
+            what,
+            v6,
+            ports,
+            len,
+            ttl,
+            gso,
+            source,
+        },
     )
 }
 
@@ -96,8 +108,16 @@ fn port() -> impl Strategy<Value = u16> {
 
 fn flags() -> impl Strategy<Value = TcpFlags> {
     let (syn, ack) = (TcpFlags::SYN, TcpFlags::ACK);
-    let likely =
-        vec![syn, syn | ack, ack, ack, ack | TcpFlags::FIN, TcpFlags::RST, TcpFlags(0), TcpFlags(0xff)];
+    let likely = vec![
+        syn,
+        syn | ack,
+        ack,
+        ack,
+        ack | TcpFlags::FIN,
+        TcpFlags::RST,
+        TcpFlags(0),
+        TcpFlags(0xff),
+    ];
     select(likely)
 }
 
@@ -115,7 +135,12 @@ fn who() -> impl Strategy<Value = Who> {
 }
 
 fn strays() -> impl Strategy<Value = Op> {
-    let order = select(vec![Order::First, Order::First, Order::LastFirst, Order::WithoutFirst]);
+    let order = select(vec![
+        Order::First,
+        Order::First,
+        Order::LastFirst,
+        Order::WithoutFirst,
+    ]);
     let odd = select(vec![
         Odd::Vlan,
         Odd::Broadcast,
@@ -128,18 +153,58 @@ fn strays() -> impl Strategy<Value = Op> {
     let sender = || option::weighted(0.3, who());
     prop_oneof![
         (nic(), 0usize..12).prop_map(|(from, pick)| Op::ComplainWithoutCause { from, pick }),
-        (nic(), who(), shape(), select(vec![64u16, 400, 1_400]), order).prop_map(
-            |(from, to, shape, size, order)| Op::Fragments { from, to, shape, size, order }
-        ),
-        (nic(), sender(), who(), prop::bool::weighted(0.2), prop::bool::weighted(0.2)).prop_map(
-            |(from, sender, target, probing, reply)| Op::Arp { from, sender, target, probing, reply }
-        ),
+        (
+            nic(),
+            who(),
+            shape(),
+            select(vec![64u16, 400, 1_400]),
+            order
+        )
+            .prop_map(|(from, to, shape, size, order)| Op::Fragments {
+                from,
+                to,
+                shape,
+                size,
+                order
+            }),
+        (
+            nic(),
+            sender(),
+            who(),
+            prop::bool::weighted(0.2),
+            prop::bool::weighted(0.2)
+        )
+            .prop_map(|(from, sender, target, probing, reply)| Op::Arp {
+                from,
+                sender,
+                target,
+                probing,
+                reply
+            }),
         (nic(), sender(), who(), prop::bool::weighted(0.2)).prop_map(
-            |(from, sender, target, probing)| Op::Solicit { from, sender, target, probing }
+            |(from, sender, target, probing)| Op::Solicit {
+                from,
+                sender,
+                target,
+                probing
+            }
         ),
-        (nic(), who(), shape(), 0usize..80, any::<u8>(), 0usize..1_500).prop_map(
-            |(from, to, shape, at, xor, cut)| Op::Mangled { from, to, shape, at, xor, cut }
-        ),
+        (
+            nic(),
+            who(),
+            shape(),
+            0usize..80,
+            any::<u8>(),
+            0usize..1_500
+        )
+            .prop_map(|(from, to, shape, at, xor, cut)| Op::Mangled {
+                from,
+                to,
+                shape,
+                at,
+                xor,
+                cut
+            }),
         (nic(), odd).prop_map(|(from, odd)| Op::Odd { from, odd }),
         (nic(), vec(any::<u8>(), 0..90)).prop_map(|(from, bytes)| Op::Raw { from, bytes }),
     ]
