@@ -46,8 +46,8 @@ const RUNS_QUICK: u32 = 3;
 const SAMPLE: Duration = Duration::from_secs(3);
 const SAMPLE_QUICK: Duration = Duration::from_millis(500);
 /// How long to listen for what else runs here, and how much of it may be ignored.
-const LISTENING: Duration = Duration::from_millis(500);
-const BACKGROUND_QUIET: f64 = 0.05;
+pub(crate) const LISTENING: Duration = Duration::from_millis(500);
+pub(crate) const BACKGROUND_QUIET: f64 = 0.05;
 
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
