@@ -2,7 +2,7 @@
 //!
 //! A benchmark names contestants and what to measure on them. The frame does the rest, the same
 //! for all: it [interleaves](interleave) the contestants' runs, [guards](guard) each sample with a
-//! [probe](probe) of the distance between the two processors, takes medians into [rows], prints
+//! [probe] of the distance between the two processors, takes medians into [rows], prints
 //! them, writes JSON, [compares](compare) with an earlier file and checks the bars.
 
 pub(crate) mod clearway_bed;

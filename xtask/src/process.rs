@@ -38,6 +38,11 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// This very program, to be run again, even if cargo has replaced its file since it started.
+pub(crate) fn own_program() -> String {
+    format!("/proc/{}/exe", std::process::id())
+}
+
 /// Whether this process has the effective user id of root.
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()

@@ -96,9 +96,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut promises = Promises::default();
     let outcome = show(&instance, pace, &mut promises);
     if arguments.keep {
-        outcome?;
         print_what_to_try(&instance);
         instance.keep()?;
+        outcome?;
     } else {
         let removed = instance.remove();
         outcome?;

@@ -31,5 +31,5 @@ pub use table::{
 pub use tcp::TcpState;
 pub use tick::Tick;
 pub use timeouts::Timeouts;
-pub use wire::{Family, TcpFlags};
 pub use transposition::{Encap, Transposition, Verdict};
+pub use wire::{Family, TcpFlags};

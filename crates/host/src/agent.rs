@@ -89,13 +89,23 @@ impl State {
         if nic != "-" {
             let name = NicName::of(guest, nic);
             let exists = found.nics.iter().any(|candidate| candidate.name == nic);
-            return if exists { Ok(name) } else { Err(RequestError::NicNotFound(name.to_string())) };
+            return if exists {
+                Ok(name)
+            } else {
+                Err(RequestError::NicNotFound(name.to_string()))
+            };
         }
         match found.nics.as_slice() {
             [only] => Ok(NicName::of(guest, &only.name)),
             several => {
-                let names: Vec<_> = several.iter().map(|nic| format!("{guest}/{}", nic.name)).collect();
-                Err(RequestError::NicAmbiguous(guest.to_owned(), names.join(", ")))
+                let names: Vec<_> = several
+                    .iter()
+                    .map(|nic| format!("{guest}/{}", nic.name))
+                    .collect();
+                Err(RequestError::NicAmbiguous(
+                    guest.to_owned(),
+                    names.join(", "),
+                ))
             }
         }
     }
@@ -114,7 +124,11 @@ impl State {
 
     /// Who is to serve a NIC.
     pub(crate) fn wanted_mode(&self, name: &NicName) -> PortMode {
-        let desired = self.desired.topology.nic(name).is_some_and(|nic| nic.accelerated_networking);
+        let desired = self
+            .desired
+            .topology
+            .nic(name)
+            .is_some_and(|nic| nic.accelerated_networking);
         if desired && !self.desired.revoked.contains_key(name) {
             PortMode::Accelerated
         } else {
@@ -124,7 +138,11 @@ impl State {
 
     /// The accelerated path of a NIC, desired and observed, and why they differ.
     pub(crate) fn vf(&self, name: &NicName) -> VfState {
-        let desired = self.desired.topology.nic(name).is_some_and(|nic| nic.accelerated_networking);
+        let desired = self
+            .desired
+            .topology
+            .nic(name)
+            .is_some_and(|nic| nic.accelerated_networking);
         let observed = self.observed.get(name);
         let revoked = self.desired.revoked.get(name);
         let (text, reason) = match observed.and_then(|observed| observed.mode) {
@@ -139,7 +157,10 @@ impl State {
             }
             None => {
                 let problem = observed.and_then(|observed| observed.problem.clone());
-                ("down", Some(problem.unwrap_or_else(|| "not attached".to_owned())))
+                (
+                    "down",
+                    Some(problem.unwrap_or_else(|| "not attached".to_owned())),
+                )
             }
         };
         VfState {
@@ -163,7 +184,15 @@ impl State {
             Some(before) if before.mode == mode => before.since,
             _ => Timestamp::now(),
         };
-        self.observed.insert(name.clone(), Observed { mode, device, problem, since });
+        self.observed.insert(
+            name.clone(),
+            Observed {
+                mode,
+                device,
+                problem,
+                since,
+            },
+        );
     }
 }
 
@@ -179,7 +208,8 @@ mod port_numbers {
         ports: &BTreeMap<NicName, PortId>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        let plain: BTreeMap<&NicName, u16> = ports.iter().map(|(nic, port)| (nic, port.0)).collect();
+        let plain: BTreeMap<&NicName, u16> =
+            ports.iter().map(|(nic, port)| (nic, port.0)).collect();
         plain.serialize(serializer)
     }
 
@@ -187,6 +217,9 @@ mod port_numbers {
         deserializer: D,
     ) -> Result<BTreeMap<NicName, PortId>, D::Error> {
         let plain = BTreeMap::<NicName, u16>::deserialize(deserializer)?;
-        Ok(plain.into_iter().map(|(nic, port)| (nic, PortId(port))).collect())
+        Ok(plain
+            .into_iter()
+            .map(|(nic, port)| (nic, PortId(port)))
+            .collect())
     }
 }

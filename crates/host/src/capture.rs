@@ -30,7 +30,10 @@ pub(crate) type Piece = Result<Vec<u8>, io::Error>;
 
 impl Agent {
     /// Everything a NIC sends and receives, on both paths, until the receiver is closed.
-    pub(crate) async fn capture(&self, name: &NicName) -> Result<mpsc::Receiver<Piece>, RequestError> {
+    pub(crate) async fn capture(
+        &self,
+        name: &NicName,
+    ) -> Result<mpsc::Receiver<Piece>, RequestError> {
         let socket = self.capture_socket(name).await?;
         let (pieces, receiver) = mpsc::channel(PIECES_WAITING_MAX);
         std::thread::Builder::new()
@@ -80,14 +83,25 @@ impl Agent {
             let (Some(guest), Some(nic)) = (guest, nic) else {
                 return Err(RequestError::NicNotFound(name.to_string()));
             };
-            (guest.kind, nic.mac.0, self.paths.port_device(state.port(name)?))
+            (
+                guest.kind,
+                nic.mac.0,
+                self.paths.port_device(state.port(name)?),
+            )
         };
-        let options = CaptureOptions { outgoing: true, timestamps: true, ..CaptureOptions::default() };
+        let options = CaptureOptions {
+            outgoing: true,
+            timestamps: true,
+            ..CaptureOptions::default()
+        };
         if kind == GuestKind::Tap {
             let namespace = Namespace::current().context("cannot open the host's namespace")?;
             let netlink = Netlink::open(&namespace).map_err(anyhow::Error::from)?;
             let device = netdev::LinkName::new(&device).map_err(anyhow::Error::from)?;
-            let index = netlink.link_index(&device).await.map_err(anyhow::Error::from)?;
+            let index = netlink
+                .link_index(&device)
+                .await
+                .map_err(anyhow::Error::from)?;
             let socket = RawSocket::new(index, &options).context("cannot open the capture")?;
             return Ok(socket);
         }
@@ -99,9 +113,12 @@ impl Agent {
             Namespace::open_path(path.as_ref()).with_context(|| format!("cannot open {path}"))?;
         let netlink = Netlink::open(&namespace).map_err(anyhow::Error::from)?;
         let links = netlink.links().await.map_err(anyhow::Error::from)?;
-        let link = links.into_iter().find(|link| link.mac == Some(mac)).ok_or_else(|| {
-            RequestError::Conflict(format!("NIC `{name}` has no device in its guest"))
-        })?;
+        let link = links
+            .into_iter()
+            .find(|link| link.mac == Some(mac))
+            .ok_or_else(|| {
+                RequestError::Conflict(format!("NIC `{name}` has no device in its guest"))
+            })?;
         let opened = namespace
             .run_in(|| RawSocket::new(link.index, &options))
             .and_then(|socket| socket)
@@ -124,9 +141,14 @@ fn read_frames(socket: &RawSocket, pieces: &mpsc::Sender<Piece>) {
             Err(_) => return,
         }
         while let Ok(received) = socket.recv(&mut buffer) {
-            let time = received.timestamp.unwrap_or_else(|| since_epoch(SystemTime::now()));
+            let time = received
+                .timestamp
+                .unwrap_or_else(|| since_epoch(SystemTime::now()));
             let piece = file.record(time, &buffer[..received.len], received.frame_len);
-            if matches!(pieces.try_send(piece), Err(mpsc::error::TrySendError::Closed(_))) {
+            if matches!(
+                pieces.try_send(piece),
+                Err(mpsc::error::TrySendError::Closed(_))
+            ) {
                 return;
             }
         }
@@ -151,11 +173,11 @@ impl File {
         self.piece(|writer| writer.write_cut(time, frame, original_len))
     }
 
-    fn piece(
-        &mut self,
-        write: impl FnOnce(&mut pcap::Writer<Vec<u8>>) -> io::Result<()>,
-    ) -> Piece {
-        let writer = self.0.as_mut().map_err(|error| io::Error::from(error.kind()))?;
+    fn piece(&mut self, write: impl FnOnce(&mut pcap::Writer<Vec<u8>>) -> io::Result<()>) -> Piece {
+        let writer = self
+            .0
+            .as_mut()
+            .map_err(|error| io::Error::from(error.kind()))?;
         write(writer)?;
         Ok(std::mem::take(writer.get_mut()))
     }

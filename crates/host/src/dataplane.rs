@@ -67,11 +67,7 @@ struct Scratch {
 }
 
 impl DataPlane {
-    pub(crate) fn new(
-        switch: Switch,
-        engine: BpfEngine,
-        sender: FrameSender,
-    ) -> DataPlane {
+    pub(crate) fn new(switch: Switch, engine: BpfEngine, sender: FrameSender) -> DataPlane {
         DataPlane {
             coupling: Coupling::of(&switch),
             switch,
@@ -96,11 +92,16 @@ impl DataPlane {
     /// Gives a port its device. Where it had another, its flows move over.
     pub(crate) fn attach(&mut self, attachment: PortAttachment) -> Result<(), AttachError> {
         let PortAttachment { port, ifindex, .. } = attachment;
-        if self.engine.device(port).is_none_or(|device| device == ifindex) {
+        if self
+            .engine
+            .device(port)
+            .is_none_or(|device| device == ifindex)
+        {
             return self.engine.attach(attachment);
         }
         let attach = |engine: &mut BpfEngine| engine.attach(attachment);
-        self.coupling.move_port(&mut self.switch, &mut self.engine, port, attach)
+        self.coupling
+            .move_port(&mut self.switch, &mut self.engine, port, attach)
     }
 
     /// A device is there for the port.

@@ -24,7 +24,10 @@ impl Agent {
             Some(name) => Some(self.state.lock().await.port(name)?),
             None => None,
         };
-        let receiver = self.plane.call(move |plane| plane.watch_drops(port)).await?;
+        let receiver = self
+            .plane
+            .call(move |plane| plane.watch_drops(port))
+            .await?;
         receiver.ok_or_else(|| RequestError::Conflict("too many watch drops already".to_owned()))
     }
 
@@ -40,7 +43,10 @@ impl Agent {
         let decided_by = match key {
             Some(key) if decided_by_policy(frame.reason) => {
                 let probe = Probe { key, opens: true };
-                self.plane.call(move |plane| plane.explain(&probe)).await?.and_then(|e| decider(&e))
+                self.plane
+                    .call(move |plane| plane.explain(&probe))
+                    .await?
+                    .and_then(|e| decider(&e))
             }
             _ => None,
         };
@@ -74,7 +80,10 @@ fn decided_by_policy(reason: DropReason) -> bool {
 }
 
 fn decider(explanation: &Explanation) -> Option<String> {
-    let denied = explanation.layers.iter().find(|layer| layer.access == "Deny");
+    let denied = explanation
+        .layers
+        .iter()
+        .find(|layer| layer.access == "Deny");
     match (denied, &explanation.path) {
         (Some(layer), _) => {
             let rule = layer.rule.as_deref().unwrap_or("no rule");
@@ -86,14 +95,23 @@ fn decider(explanation: &Explanation) -> Option<String> {
 }
 
 fn key_of(frame: &DroppedFrame) -> Option<FlowKey> {
-    let Kind::Ip(ip) = dissect(&frame.bytes).ok()?.kind else { return None };
+    let Kind::Ip(ip) = dissect(&frame.bytes).ok()?.kind else {
+        return None;
+    };
     let (source, destination) = match ip.l4 {
         L4::Tcp { sport, dport, .. } | L4::Udp { sport, dport } => (sport, dport),
         L4::IcmpEcho { ident, .. } => (ident, icmp_type(frame, ip.l4_offset)),
         L4::IcmpOther { .. } | L4::IcmpError { .. } => (0, icmp_type(frame, ip.l4_offset)),
         _ => (0, 0),
     };
-    Some(FlowKey::new(frame.port, ip.src, ip.dst, ip.proto, source, destination))
+    Some(FlowKey::new(
+        frame.port,
+        ip.src,
+        ip.dst,
+        ip.proto,
+        source,
+        destination,
+    ))
 }
 
 fn icmp_type(frame: &DroppedFrame, offset: usize) -> u16 {

@@ -22,7 +22,10 @@ pub(crate) enum RequestError {
     #[error("{0}")]
     Invalid(String),
     #[error("topology does not validate: {count} errors")]
-    Topology { count: usize, details: Vec<Diagnostic> },
+    Topology {
+        count: usize,
+        details: Vec<Diagnostic>,
+    },
     #[error(transparent)]
     Gone(#[from] Gone),
     #[error("{0:#}")]
@@ -38,9 +41,7 @@ impl RequestError {
             RequestError::UnknownPath => (StatusCode::NOT_FOUND, "UnknownPath"),
             RequestError::Conflict(_) => (StatusCode::CONFLICT, "Conflict"),
             RequestError::Invalid(_) => (StatusCode::BAD_REQUEST, "InvalidRequest"),
-            RequestError::Topology { .. } => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "InvalidTopology")
-            }
+            RequestError::Topology { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "InvalidTopology"),
             RequestError::Gone(_) => (StatusCode::SERVICE_UNAVAILABLE, "DataPlaneStopped"),
             RequestError::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "Failed"),
         }
@@ -55,7 +56,11 @@ impl IntoResponse for RequestError {
             RequestError::Topology { details, .. } => details,
             _ => Vec::new(),
         };
-        let error = ApiErrorBody { code: code.to_owned(), message, details };
+        let error = ApiErrorBody {
+            code: code.to_owned(),
+            message,
+            details,
+        };
         (status, Json(ApiError { error })).into_response()
     }
 }

@@ -69,7 +69,11 @@ impl HostNetwork {
     pub(crate) fn open(paths: &Paths) -> anyhow::Result<HostNetwork> {
         let namespace = Namespace::current().context("cannot open the host's network namespace")?;
         let netlink = Netlink::open_current().context("cannot reach the kernel by netlink")?;
-        Ok(HostNetwork { netlink, namespace, paths: paths.clone() })
+        Ok(HostNetwork {
+            netlink,
+            namespace,
+            paths: paths.clone(),
+        })
     }
 
     /// The device on which exceptions come up; its interface index.
@@ -93,7 +97,11 @@ impl HostNetwork {
     }
 
     /// Makes a NIC real, or finds it so.
-    pub(crate) async fn ensure_nic(&self, place: &Place, plan: &NicPlan) -> anyhow::Result<HostEnd> {
+    pub(crate) async fn ensure_nic(
+        &self,
+        place: &Place,
+        plan: &NicPlan,
+    ) -> anyhow::Result<HostEnd> {
         let device = LinkName::new(&self.paths.port_device(plan.port))?;
         let end = match place {
             Place::Tap => self.ensure_tap(&device, plan.mtu).await,
@@ -141,7 +149,8 @@ impl HostNetwork {
         let prefix = format!("{}p", self.paths.device_prefix());
         let links = self.netlink.links().await?;
         let ours = links.into_iter().map(|link| link.name).filter(|name| {
-            name.strip_prefix(&prefix).is_some_and(|port| port.parse::<u16>().is_ok())
+            name.strip_prefix(&prefix)
+                .is_some_and(|port| port.parse::<u16>().is_ok())
         });
         Ok(ours.collect())
     }
@@ -172,7 +181,10 @@ impl HostNetwork {
         if self.netlink.link(device).await?.is_none() || inside.is_none() {
             self.netlink.delete_link(device).await?;
             let name = free_name(&guest, plan.index).await?;
-            let near = VethEnd { mtu: Some(HOST_END_MTU), ..VethEnd::new(device.clone()) };
+            let near = VethEnd {
+                mtu: Some(HOST_END_MTU),
+                ..VethEnd::new(device.clone())
+            };
             let far = VethEnd {
                 mac: Some(plan.mac),
                 mtu: Some(u32::from(plan.mtu)),
@@ -190,7 +202,11 @@ impl HostNetwork {
     }
 
     /// The guest's end of a pair that is there already: known by its address.
-    async fn find_inside(&self, guest: &Netlink, plan: &NicPlan) -> anyhow::Result<Option<LinkName>> {
+    async fn find_inside(
+        &self,
+        guest: &Netlink,
+        plan: &NicPlan,
+    ) -> anyhow::Result<Option<LinkName>> {
         let links = guest.links().await?;
         let found = links.into_iter().find(|link| link.mac == Some(plan.mac));
         found.map(|link| Ok(LinkName::new(&link.name)?)).transpose()
@@ -234,13 +250,20 @@ impl HostNetwork {
             }
         }
         for prefix in &plan.addresses {
-            let address = Address { no_dad: true, ..Address::from(*prefix) };
+            let address = Address {
+                no_dad: true,
+                ..Address::from(*prefix)
+            };
             guest.replace_address(index, &address).await?;
         }
         guest.set_up(index).await?;
         if plan.index == 0 {
             for gateway in &plan.gateways {
-                let route = Route { link: Some(index), on_link: true, ..Route::default_by(*gateway) };
+                let route = Route {
+                    link: Some(index),
+                    on_link: true,
+                    ..Route::default_by(*gateway)
+                };
                 guest.replace_route(&route).await?;
             }
         }

@@ -32,7 +32,9 @@ pub(crate) fn of(host: &HostSettings) -> Limits {
             .unwrap_or(FLOWS_PER_NIC_MAX),
         fragments_max: FRAGMENTS_MAX,
         fragments_per_port_max: FRAGMENTS_PER_NIC_MAX,
-        first_packets_per_second: host.exceptions_per_second.unwrap_or(FIRST_PACKETS_PER_SECOND),
+        first_packets_per_second: host
+            .exceptions_per_second
+            .unwrap_or(FIRST_PACKETS_PER_SECOND),
         resimulations_per_second: host
             .resimulations_per_second
             .unwrap_or(RESIMULATIONS_PER_SECOND),

@@ -8,7 +8,9 @@ use vswitch::Probe;
 
 /// Why a text is no packet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("packet `{text}`: {problem}; write it as `tcp 10.0.1.4:40000 -> 10.0.2.4:443`, `udp …`, or `icmp|esp|ah 10.0.1.4 -> 10.0.2.4`, IPv6 with a port as `[fd00::4]:443`")]
+#[error(
+    "packet `{text}`: {problem}; write it as `tcp 10.0.1.4:40000 -> 10.0.2.4:443`, `udp …`, or `icmp|esp|ah 10.0.1.4 -> 10.0.2.4`, IPv6 with a port as `[fd00::4]:443`"
+)]
 pub struct PacketTextError {
     text: String,
     problem: String,
@@ -16,7 +18,10 @@ pub struct PacketTextError {
 
 /// Reads a packet that the NIC behind `port` would send. TCP means the segment that opens.
 pub fn parse(text: &str, port: PortId) -> Result<Probe, PacketTextError> {
-    let error = |problem: String| PacketTextError { text: text.to_owned(), problem };
+    let error = |problem: String| PacketTextError {
+        text: text.to_owned(),
+        problem,
+    };
     let words: Vec<&str> = text.split_whitespace().collect();
     let &[protocol, src, arrow, dst] = words.as_slice() else {
         return Err(error(format!("found {} words, not 4", words.len())));
@@ -45,7 +50,11 @@ pub fn parse(text: &str, port: PortId) -> Result<Probe, PacketTextError> {
             };
             FlowKey::new(port, src, dst, number, 0, kind)
         }
-        other => return Err(error(format!("found protocol `{other}`; known are tcp, udp, icmp, esp, ah"))),
+        other => {
+            return Err(error(format!(
+                "found protocol `{other}`; known are tcp, udp, icmp, esp, ah"
+            )));
+        }
     };
     Ok(Probe { key, opens: true })
 }
@@ -54,7 +63,8 @@ const ECHO_REQUEST_V4: u16 = 8 << 8;
 const ECHO_REQUEST_V6: u16 = 128 << 8;
 
 fn end<T: FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("`{text}` is no address of that kind"))
+    text.parse()
+        .map_err(|_| format!("`{text}` is no address of that kind"))
 }
 
 fn same_family(src: IpAddr, dst: IpAddr) -> Result<(), String> {
@@ -71,9 +81,11 @@ mod tests {
 
     #[test]
     fn what_is_printed_can_be_read() {
-        for text in
-            ["tcp 10.0.1.4:40000 -> 10.0.2.4:443", "udp [fd00::4]:53 -> [fd00::5]:1", "esp 10.0.0.4 -> 10.0.0.5"]
-        {
+        for text in [
+            "tcp 10.0.1.4:40000 -> 10.0.2.4:443",
+            "udp [fd00::4]:53 -> [fd00::5]:1",
+            "esp 10.0.0.4 -> 10.0.0.5",
+        ] {
             let probe = parse(text, PortId(3)).expect(text);
             assert_eq!(probe.key.to_string(), text);
         }

@@ -48,7 +48,10 @@ impl Paths {
             instance: instance.to_owned(),
             socket: run.join("agent.sock"),
             log: run.join("agent.log"),
-            state: root.join("var/lib/clearway").join(instance).join("state.redb"),
+            state: root
+                .join("var/lib/clearway")
+                .join(instance)
+                .join("state.redb"),
             pins: Path::new("/sys/fs/bpf/clearway").join(instance),
         })
     }
@@ -59,9 +62,12 @@ impl Paths {
             return "cw".to_owned();
         }
         // FNV-1a, 16 bits of it: stable across versions, since devices outlive the agent.
-        let hash = self.instance.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let hash = self
+            .instance
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+            });
         format!("cw{:04x}", (hash ^ (hash >> 16) ^ (hash >> 32)) & 0xffff)
     }
 

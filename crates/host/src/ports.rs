@@ -37,7 +37,9 @@ mod tests {
     use super::*;
 
     fn names(list: &[&str]) -> BTreeSet<NicName> {
-        list.iter().map(|guest| NicName::of(guest, "nic0")).collect()
+        list.iter()
+            .map(|guest| NicName::of(guest, "nic0"))
+            .collect()
     }
 
     #[test]
@@ -48,7 +50,11 @@ mod tests {
         let gone = assign(&mut held, &names(&["b", "c"])).expect("room");
         assert_eq!(gone, [(NicName::of("a", "nic0"), PortId(1))]);
         assert_eq!(held[&NicName::of("b", "nic0")], b);
-        assert_eq!(held[&NicName::of("c", "nic0")], PortId(3), "port 1 is still being cleared");
+        assert_eq!(
+            held[&NicName::of("c", "nic0")],
+            PortId(3),
+            "port 1 is still being cleared"
+        );
         assign(&mut held, &names(&["b", "c", "d"])).expect("room");
         assert_eq!(held[&NicName::of("d", "nic0")], PortId(1));
     }
@@ -56,8 +62,9 @@ mod tests {
     #[test]
     fn a_full_host_changes_nothing() {
         let mut held = BTreeMap::new();
-        let many: BTreeSet<NicName> =
-            (0..=PortId::MAX.0).map(|n| NicName::of(&format!("g{n}"), "nic0")).collect();
+        let many: BTreeSet<NicName> = (0..=PortId::MAX.0)
+            .map(|n| NicName::of(&format!("g{n}"), "nic0"))
+            .collect();
         assert_eq!(assign(&mut held, &many), Err(NoPortLeft));
         assert!(held.is_empty());
     }

@@ -23,8 +23,13 @@ impl Agent {
     pub(crate) async fn apply(&self, request: &ApplyRequest) -> Result<ApplyResult, RequestError> {
         let checked = model::parse(&request.source, &request.file_name).map_err(|found| {
             let details = found.diagnostics;
-            let errors = details.iter().filter(|one| one.severity == model::Severity::Error);
-            RequestError::Topology { count: errors.count(), details }
+            let errors = details
+                .iter()
+                .filter(|one| one.severity == model::Severity::Error);
+            RequestError::Topology {
+                count: errors.count(),
+                details,
+            }
         })?;
         let mut state = self.state.lock().await;
         let old = &state.desired.topology;
@@ -75,7 +80,9 @@ impl Agent {
         // A path that leads nowhere must not take the place of one that does.
         if let Err(error) = netdev::netns::Namespace::open_path(&path) {
             let error = anyhow::Error::from(error);
-            return Err(RequestError::Conflict(format!("guest `{guest}` stays as it is: {error:#}")));
+            return Err(RequestError::Conflict(format!(
+                "guest `{guest}` stays as it is: {error:#}"
+            )));
         }
         state.desired.attached.insert(guest.to_owned(), path);
         self.store.put(DESIRED, &state.desired)?;
@@ -92,7 +99,10 @@ impl Agent {
         let port = state.port(name)?;
         match request.action {
             VfAction::Revoke => {
-                let reason = request.reason.clone().unwrap_or_else(|| "by an operator".to_owned());
+                let reason = request
+                    .reason
+                    .clone()
+                    .unwrap_or_else(|| "by an operator".to_owned());
                 let since = jiff::Timestamp::now();
                 let revocation = crate::agent::Revocation { reason, since };
                 state.desired.revoked.insert(name.clone(), revocation);
@@ -103,12 +113,19 @@ impl Agent {
         }
         self.store.put(DESIRED, &state.desired)?;
         let mode = state.wanted_mode(name);
-        if state.observed.get(name).is_some_and(|observed| observed.mode.is_some()) {
+        if state
+            .observed
+            .get(name)
+            .is_some_and(|observed| observed.mode.is_some())
+        {
             self.plane
                 .call(move |plane| plane.set_mode(port, mode))
                 .await?
                 .map_err(|refusal| anyhow::anyhow!("the engine refused: {refusal}"))?;
-            let device = state.observed.get(name).and_then(|observed| observed.device.clone());
+            let device = state
+                .observed
+                .get(name)
+                .and_then(|observed| observed.device.clone());
             state.observe(name, Some(mode), device, None);
         }
         Ok(state.vf(name))
@@ -117,7 +134,12 @@ impl Agent {
     /// Removes everything this instance made.
     pub(crate) async fn remove_everything(&self) -> Result<(), RequestError> {
         let mut state = self.state.lock().await;
-        let all: Vec<_> = state.desired.ports.iter().map(|(nic, port)| (nic.clone(), *port)).collect();
+        let all: Vec<_> = state
+            .desired
+            .ports
+            .iter()
+            .map(|(nic, port)| (nic.clone(), *port))
+            .collect();
         state.desired.topology = Topology::default();
         state.desired.ports.clear();
         state.desired.attached.clear();
@@ -147,9 +169,16 @@ impl Agent {
                 gone.push((name, *port));
             }
         }
-        model::advance(&mut desired.generations, Some(&desired.topology), &topology, reevaluate);
+        model::advance(
+            &mut desired.generations,
+            Some(&desired.topology),
+            &topology,
+            reevaluate,
+        );
         desired.revoked.retain(|name, _| wanted.contains(name));
-        desired.attached.retain(|guest, _| topology.guests.contains_key(guest));
+        desired
+            .attached
+            .retain(|guest, _| topology.guests.contains_key(guest));
         desired.topology = topology;
         self.store.put(DESIRED, &desired)?;
         state.desired = desired;
@@ -160,19 +189,31 @@ impl Agent {
     async fn publish(&self, state: &mut State) -> Result<(), RequestError> {
         let desired = &state.desired;
         let input = model::compile(&desired.topology, &desired.ports, &desired.generations);
-        let snapshot = state.compiler.compile(&input).context("cannot compile the policy")?;
+        let snapshot = state
+            .compiler
+            .compile(&input)
+            .context("cannot compile the policy")?;
         let snapshot = Arc::new(snapshot);
         let changed = snapshot.changed_slots(&state.snapshot);
-        let changed: Vec<(u32, u32)> = changed.into_iter().map(|(slot, version)| (slot.0, version)).collect();
-        let timeouts = desired.topology.host.timeouts.over(flow::Timeouts::default());
+        let changed: Vec<(u32, u32)> = changed
+            .into_iter()
+            .map(|(slot, version)| (slot.0, version))
+            .collect();
+        let timeouts = desired
+            .topology
+            .host
+            .timeouts
+            .over(flow::Timeouts::default());
         let limits = limits::of(&desired.topology.host);
         let theirs = Arc::clone(&snapshot);
         self.plane
             .call(move |plane| -> Result<(), bpf::MapError> {
                 plane.engine.set_mapping_versions(&changed)?;
                 plane.engine.set_generations(&generations(&theirs))?;
-                let (first_packets, resimulations) =
-                    (limits.first_packets_per_second, limits.resimulations_per_second);
+                let (first_packets, resimulations) = (
+                    limits.first_packets_per_second,
+                    limits.resimulations_per_second,
+                );
                 plane.engine.set_rates(first_packets, resimulations)?;
                 plane.switch.set_timeouts(timeouts);
                 plane.switch.set_port_limits(
@@ -194,10 +235,15 @@ impl Agent {
         let mut problems = Vec::new();
         let topology = state.desired.topology.clone();
         for (name, guest, nic) in topology.nics() {
-            let index = guest.nics.iter().position(|other| other.name == nic.name).unwrap_or(0);
+            let index = guest
+                .nics
+                .iter()
+                .position(|other| other.name == nic.name)
+                .unwrap_or(0);
             let place = self.place(state, name.guest(), guest);
             let reason = match place {
-                Ok(Some(place)) => match self.realize_nic(state, &name, guest, index, &place).await {
+                Ok(Some(place)) => match self.realize_nic(state, &name, guest, index, &place).await
+                {
                     Ok(()) => continue,
                     Err(error) => Err(error),
                 },
@@ -255,7 +301,9 @@ impl Agent {
                 let snapshot = Arc::clone(plane.switch.policy());
                 plane.engine.set_generations(&generations(&snapshot))?;
                 plane.connect(port, end.link, mode);
-                plane.set_mode(port, mode).map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+                plane
+                    .set_mode(port, mode)
+                    .map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
                 Ok(())
             })
             .await?
@@ -329,12 +377,20 @@ impl Agent {
 /// What engines compare stamps with, per port.
 pub(crate) fn generations(snapshot: &Snapshot) -> Vec<(PortId, u32, u32)> {
     let policy = snapshot.generation();
-    snapshot.nics().map(|nic| (nic.port, policy, nic.path_generation)).collect()
+    snapshot
+        .nics()
+        .map(|nic| (nic.port, policy, nic.path_generation))
+        .collect()
 }
 
 fn plan(state: &State, name: &NicName, guest: &Guest, index: usize) -> anyhow::Result<NicPlan> {
     let nic = guest.nics.get(index).context("the guest has no such NIC")?;
-    let port = state.desired.ports.get(name).copied().context("the NIC has no port")?;
+    let port = state
+        .desired
+        .ports
+        .get(name)
+        .copied()
+        .context("the NIC has no port")?;
     let addresses = nic
         .addresses
         .iter()
@@ -342,7 +398,10 @@ fn plan(state: &State, name: &NicName, guest: &Guest, index: usize) -> anyhow::R
         .collect::<Result<Vec<_>, _>>()?;
     let mut gateways: Vec<std::net::IpAddr> = Vec::new();
     for address in &nic.addresses {
-        if !gateways.iter().any(|known| known.is_ipv4() == address.gateway.is_ipv4()) {
+        if !gateways
+            .iter()
+            .any(|known| known.is_ipv4() == address.gateway.is_ipv4())
+        {
             gateways.push(address.gateway);
         }
     }

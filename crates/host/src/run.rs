@@ -221,7 +221,11 @@ async fn start(options: &Options) -> anyhow::Result<(Arc<Agent>, std::thread::Jo
     let sender = FrameSender::new(Queueing::Discipline).context("cannot send frames")?;
     let mut compiler = Compiler::new(policy::Limits::default());
     let input = model::compile(&desired.topology, &desired.ports, &desired.generations);
-    let snapshot = Arc::new(compiler.compile(&input).context("cannot compile the policy")?);
+    let snapshot = Arc::new(
+        compiler
+            .compile(&input)
+            .context("cannot compile the policy")?,
+    );
     let timeouts = desired.topology.host.timeouts.over(Timeouts::default());
     let mut switch = Switch::new(limits, timeouts, Arc::clone(&snapshot), seed()?);
     let found = take_over(&desired, &mut engine, &mut switch, &takeover)?;
@@ -236,7 +240,12 @@ async fn start(options: &Options) -> anyhow::Result<(Arc<Agent>, std::thread::Jo
         engine: engine_name,
         started: Timestamp::now(),
         taken_over: found,
-        state: Mutex::new(State { desired, compiler, snapshot, observed: BTreeMap::new() }),
+        state: Mutex::new(State {
+            desired,
+            compiler,
+            snapshot,
+            observed: BTreeMap::new(),
+        }),
         down: Notify::new(),
     };
     Ok((Arc::new(agent), thread))
@@ -268,13 +277,19 @@ fn take_over(
     engine.remove(&adopted.orphans, &mut counters);
     let stamps: Vec<(FlowKey, Stamp)> = adopted.stamps;
     let policy = Arc::clone(switch.policy());
-    let versions: Vec<(u32, u32)> =
-        policy.slot_versions().map(|(slot, version)| (slot.0, version)).collect();
+    let versions: Vec<(u32, u32)> = policy
+        .slot_versions()
+        .map(|(slot, version)| (slot.0, version))
+        .collect();
     engine.restamp(&stamps);
     engine.set_mapping_versions(&versions)?;
     engine.set_generations(&crate::reconcile::generations(&policy))?;
     Ok(TakenOver {
-        ports: takeover.ports.iter().filter(|found| known.contains(&found.port)).count(),
+        ports: takeover
+            .ports
+            .iter()
+            .filter(|found| known.contains(&found.port))
+            .count(),
         flows: count - adopted.orphans.len(),
     })
 }

@@ -65,7 +65,10 @@ async fn nics(State(agent): Shared) -> Answer<Vec<NicSummary>> {
     agent.nic_list().await.map(Json)
 }
 
-async fn nic(State(agent): Shared, Path((guest, nic)): Path<(String, String)>) -> Answer<NicDetail> {
+async fn nic(
+    State(agent): Shared,
+    Path((guest, nic)): Path<(String, String)>,
+) -> Answer<NicDetail> {
     agent.nic_detail(&guest, &nic).await.map(Json)
 }
 
@@ -90,7 +93,10 @@ async fn flows(
     Query(parameters): Query<FlowsParameters>,
 ) -> Answer<FlowList> {
     let limit = parameters.limit.unwrap_or(FLOWS_LISTED_MAX);
-    agent.nic_flows(&guest, &nic, parameters.not_offloaded, limit).await.map(Json)
+    agent
+        .nic_flows(&guest, &nic, parameters.not_offloaded, limit)
+        .await
+        .map(Json)
 }
 
 async fn vf(
@@ -114,7 +120,9 @@ async fn explain(
     let probe = packet_text::parse(&request.packet, port)
         .map_err(|error| RequestError::Invalid(error.to_string()))?;
     let explained = agent.plane.call(move |plane| plane.explain(&probe)).await?;
-    explained.map(Json).ok_or(RequestError::NicNotFound(request.nic))
+    explained
+        .map(Json)
+        .ok_or(RequestError::NicNotFound(request.nic))
 }
 
 async fn drops(State(agent): Shared) -> Answer<Vec<DropRow>> {
@@ -131,8 +139,12 @@ async fn follow_drops(State(agent): Shared) -> Result<Response, RequestError> {
                 frame = frames.recv() => frame,
             };
             let Some(frame) = frame else { break };
-            let Ok(event) = agent.drop_event(&frame).await else { break };
-            let Ok(mut line) = serde_json::to_vec(&event) else { break };
+            let Ok(event) = agent.drop_event(&frame).await else {
+                break;
+            };
+            let Ok(mut line) = serde_json::to_vec(&event) else {
+                break;
+            };
             line.push(b'\n');
             if lines.send(Ok(line.into())).await.is_err() {
                 break;
@@ -141,7 +153,11 @@ async fn follow_drops(State(agent): Shared) -> Result<Response, RequestError> {
         drop(frames);
         agent.unwatch_drops().await;
     });
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], streamed(receiver)).into_response())
+    Ok((
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        streamed(receiver),
+    )
+        .into_response())
 }
 
 #[derive(Deserialize)]
@@ -162,7 +178,11 @@ async fn capture(
     } else {
         agent.capture(&name).await?
     };
-    Ok(([(header::CONTENT_TYPE, "application/vnd.tcpdump.pcap")], streamed(pieces)).into_response())
+    Ok((
+        [(header::CONTENT_TYPE, "application/vnd.tcpdump.pcap")],
+        streamed(pieces),
+    )
+        .into_response())
 }
 
 async fn guest(State(agent): Shared, Path(guest): Path<String>) -> Answer<GuestView> {

@@ -26,7 +26,10 @@ impl Store {
                 .with_context(|| format!("cannot make {}", directory.display()))?;
         }
         let database = Database::create(path).with_context(|| {
-            format!("cannot open the state store {} (is another agent running?)", path.display())
+            format!(
+                "cannot open the state store {} (is another agent running?)",
+                path.display()
+            )
         })?;
         // It says who may talk to whom, which is nobody's business but root's.
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
@@ -36,7 +39,10 @@ impl Store {
 
     /// The document of this name.
     pub(crate) fn get<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<Option<T>> {
-        let transaction = self.database.begin_read().context("cannot read the state store")?;
+        let transaction = self
+            .database
+            .begin_read()
+            .context("cannot read the state store")?;
         let table = match transaction.open_table(DOCUMENTS) {
             Ok(table) => table,
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
@@ -53,11 +59,17 @@ impl Store {
     /// Writes a document; it is on the disk when this returns.
     pub(crate) fn put<T: Serialize>(&self, name: &str, document: &T) -> anyhow::Result<()> {
         let bytes = serde_json::to_vec(document).context("cannot write the state")?;
-        let transaction = self.database.begin_write().context("cannot write the state store")?;
+        let transaction = self
+            .database
+            .begin_write()
+            .context("cannot write the state store")?;
         {
-            let mut table =
-                transaction.open_table(DOCUMENTS).context("cannot write the state store")?;
-            table.insert(name, bytes.as_slice()).context("cannot write the state store")?;
+            let mut table = transaction
+                .open_table(DOCUMENTS)
+                .context("cannot write the state store")?;
+            table
+                .insert(name, bytes.as_slice())
+                .context("cannot write the state store")?;
         }
         transaction.commit().context("cannot write the state store")
     }
@@ -74,9 +86,15 @@ mod tests {
         let store = Store::open(&path).expect("a new store");
         assert_eq!(store.get::<Vec<u16>>("ports").expect("readable"), None);
         store.put("ports", &vec![1_u16, 7]).expect("writable");
-        assert!(Store::open(&path).is_err(), "a second agent must not open it");
+        assert!(
+            Store::open(&path).is_err(),
+            "a second agent must not open it"
+        );
         drop(store);
         let store = Store::open(&path).expect("the same store");
-        assert_eq!(store.get::<Vec<u16>>("ports").expect("readable"), Some(vec![1, 7]));
+        assert_eq!(
+            store.get::<Vec<u16>>("ports").expect("readable"),
+            Some(vec![1, 7])
+        );
     }
 }

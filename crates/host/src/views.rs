@@ -26,10 +26,17 @@ impl Agent {
             topology: state.desired.topology.name.clone(),
             generation: state.snapshot.generation(),
             engine: self.engine.clone(),
-            nics: state.observed.values().filter(|observed| observed.mode.is_some()).count(),
+            nics: state
+                .observed
+                .values()
+                .filter(|observed| observed.mode.is_some())
+                .count(),
             flows,
             taken_over: self.taken_over,
-            first_packets: reports.iter().map(|(_, report)| report.switch.first_packets).sum(),
+            first_packets: reports
+                .iter()
+                .map(|(_, report)| report.switch.first_packets)
+                .sum(),
             resident_bytes: resident_bytes(),
         })
     }
@@ -46,14 +53,19 @@ impl Agent {
             .collect())
     }
 
-    pub(crate) async fn nic_detail(&self, guest: &str, nic: &str) -> Result<NicDetail, RequestError> {
+    pub(crate) async fn nic_detail(
+        &self,
+        guest: &str,
+        nic: &str,
+    ) -> Result<NicDetail, RequestError> {
         let state = self.state.lock().await;
         let name = state.find_nic(guest, nic)?;
         let port = state.port(&name)?;
         let report = self.plane.call(move |plane| plane.report(port)).await?;
         let topology = &state.desired.topology;
-        let found =
-            topology.nic(&name).ok_or_else(|| RequestError::NicNotFound(name.to_string()))?;
+        let found = topology
+            .nic(&name)
+            .ok_or_else(|| RequestError::NicNotFound(name.to_string()))?;
         let compiled = state.snapshot.nic(port);
         let json = |value: Result<serde_json::Value, serde_json::Error>| {
             value.map_err(|error| RequestError::Failed(error.into()))
@@ -66,8 +78,12 @@ impl Agent {
             asgs: found.asgs.clone(),
             policy_generation: state.snapshot.generation(),
             path_generation: compiled.map_or(0, |nic| nic.path_generation),
-            effective_nsg: json(serde_json::to_value(model::effective::effective_rules(topology, &name)))?,
-            effective_routes: json(serde_json::to_value(model::effective::effective_routes(topology, &name)))?,
+            effective_nsg: json(serde_json::to_value(model::effective::effective_rules(
+                topology, &name,
+            )))?,
+            effective_routes: json(serde_json::to_value(model::effective::effective_routes(
+                topology, &name,
+            )))?,
         })
     }
 
@@ -77,7 +93,10 @@ impl Agent {
         let port = state.port(&name)?;
         let report = self.plane.call(move |plane| plane.report(port)).await?;
         Ok(report.map_or_else(
-            || NicStats { name: name.to_string(), ..NicStats::default() },
+            || NicStats {
+                name: name.to_string(),
+                ..NicStats::default()
+            },
             |report| stats(&name, &report),
         ))
     }
@@ -92,15 +111,29 @@ impl Agent {
         let state = self.state.lock().await;
         let name = state.find_nic(guest, nic)?;
         let port = state.port(&name)?;
-        let query = FlowsQuery { port, not_offloaded, limit: limit.min(FLOWS_LISTED_MAX) };
-        let (total, flows) = self.plane.call(move |plane| plane.flow_rows(&query)).await?;
-        Ok(FlowList { nic: name.to_string(), total, flows })
+        let query = FlowsQuery {
+            port,
+            not_offloaded,
+            limit: limit.min(FLOWS_LISTED_MAX),
+        };
+        let (total, flows) = self
+            .plane
+            .call(move |plane| plane.flow_rows(&query))
+            .await?;
+        Ok(FlowList {
+            nic: name.to_string(),
+            total,
+            flows,
+        })
     }
 
     pub(crate) async fn drop_rows(&self) -> Result<Vec<DropRow>, RequestError> {
         let state = self.state.lock().await;
         let reports = self.reports(&state).await?;
-        Ok(reports.iter().flat_map(|(name, report)| drop_rows(name, report)).collect())
+        Ok(reports
+            .iter()
+            .flat_map(|(name, report)| drop_rows(name, report))
+            .collect())
     }
 
     pub(crate) async fn guest_view(&self, guest: &str) -> Result<GuestView, RequestError> {
@@ -123,16 +156,26 @@ impl Agent {
             name: guest.to_owned(),
             kind: found.kind.to_string(),
             netns: netns.map(|path| path.display().to_string()),
-            nics: found.nics.iter().map(|nic| format!("{guest}/{}", nic.name)).collect(),
+            nics: found
+                .nics
+                .iter()
+                .map(|nic| format!("{guest}/{}", nic.name))
+                .collect(),
         })
     }
 
     /// Every NIC's counters, taken at one moment.
     async fn reports(&self, state: &State) -> Result<Vec<(NicName, PortReport)>, RequestError> {
-        let ports: Vec<_> = state.desired.ports.iter().map(|(name, port)| (name.clone(), *port)).collect();
+        let ports: Vec<_> = state
+            .desired
+            .ports
+            .iter()
+            .map(|(name, port)| (name.clone(), *port))
+            .collect();
         let reports = self.plane.call(move |plane| {
             let all = ports.into_iter();
-            all.filter_map(|(name, port)| Some((name, plane.report(port)?))).collect::<Vec<_>>()
+            all.filter_map(|(name, port)| Some((name, plane.report(port)?)))
+                .collect::<Vec<_>>()
         });
         Ok(reports.await?)
     }
@@ -141,16 +184,24 @@ impl Agent {
 fn summary(state: &State, name: &NicName, report: Option<&PortReport>) -> NicSummary {
     let topology = &state.desired.topology;
     let nic = topology.nic(name);
-    let kind = topology.guests.get(name.guest()).map(|guest| guest.kind.to_string());
+    let kind = topology
+        .guests
+        .get(name.guest())
+        .map(|guest| guest.kind.to_string());
     NicSummary {
         name: name.to_string(),
         kind: kind.unwrap_or_default(),
-        subnet: nic.map(|nic| format!("{}/{}", nic.vnet, nic.subnet)).unwrap_or_default(),
+        subnet: nic
+            .map(|nic| format!("{}/{}", nic.vnet, nic.subnet))
+            .unwrap_or_default(),
         addresses: nic
             .map(|nic| nic.addresses.iter().map(|one| one.address).collect())
             .unwrap_or_default(),
         mac: nic.map(|nic| nic.mac.to_string()).unwrap_or_default(),
-        device: state.observed.get(name).and_then(|observed| observed.device.clone()),
+        device: state
+            .observed
+            .get(name)
+            .and_then(|observed| observed.device.clone()),
         vf: state.vf(name),
         flows: report.map_or(0, |report| report.flows),
     }
@@ -199,6 +250,10 @@ fn drop_rows(name: &NicName, report: &PortReport) -> impl Iterator<Item = DropRo
 /// The resident memory of this process (proc(5), `/proc/self/statm`: pages, the second field).
 fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+    let pages: u64 = statm
+        .split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0);
     pages * rustix::param::page_size() as u64
 }

@@ -128,14 +128,21 @@ impl Switch {
             None => Rules::Apply,
         };
         explanation.flow = established;
-        let judge = Judge { policy: &self.policy, flows: &self.flows };
-        let mut trace = Trace { explanation: &mut explanation, name_of: &|port| self.name_of(port) };
+        let judge = Judge {
+            policy: &self.policy,
+            flows: &self.flows,
+        };
+        let mut trace = Trace {
+            explanation: &mut explanation,
+            name_of: &|port| self.name_of(port),
+        };
         let decision = judge.decide(nic, &probe.key, probe.opens, rules, &mut trace);
         let transposition = decision.forward.transposition;
         let reason = transposition.drop_reason();
         explanation.allowed = reason.is_none();
         explanation.drop_reason = reason.map(|reason| reason.name().to_owned());
-        explanation.transposition = describe(&transposition, &self.name_of(receiver(&transposition)));
+        explanation.transposition =
+            describe(&transposition, &self.name_of(receiver(&transposition)));
         Some(explanation)
     }
 
@@ -159,14 +166,26 @@ impl Switch {
     /// Whether the rules of an established connection will be asked again. Not for its answers,
     /// which pass or not with the packets they answer.
     fn is_reevaluation_owed(&self, key: &FlowKey) -> bool {
-        let half = |key| self.flows.lookup(&key).and_then(|id| self.flows.get(id)).map(|e| e.half());
-        let Some(forward) = half(*key).filter(|half| half.forward) else { return false };
-        let pair = FlowPair { forward, reverse: forward.peer.and_then(half) };
+        let half = |key| {
+            self.flows
+                .lookup(&key)
+                .and_then(|id| self.flows.get(id))
+                .map(|e| e.half())
+        };
+        let Some(forward) = half(*key).filter(|half| half.forward) else {
+            return false;
+        };
+        let pair = FlowPair {
+            forward,
+            reverse: forward.peer.and_then(half),
+        };
         is_reevaluation_owed(&self.policy, &pair)
     }
 
     fn name_of(&self, port: PortId) -> String {
-        self.policy.nic(port).map_or_else(|| port.to_string(), |nic| nic.name.clone())
+        self.policy
+            .nic(port)
+            .map_or_else(|| port.to_string(), |nic| nic.name.clone())
     }
 }
 
@@ -224,7 +243,10 @@ impl Observer for Trace<'_> {
         let why = if overridden.is_empty() {
             "the only match".to_owned()
         } else {
-            format!("longest prefix, then User before gateway before Default; won against {}", overridden.join(", "))
+            format!(
+                "longest prefix, then User before gateway before Default; won against {}",
+                overridden.join(", ")
+            )
         };
         self.explanation.path = Some(PathStep {
             table: chosen.table.to_owned(),
@@ -239,7 +261,9 @@ impl Observer for Trace<'_> {
     }
 
     fn mapping(&mut self, view: &MappingView) {
-        let Some(path) = &mut self.explanation.path else { return };
+        let Some(path) = &mut self.explanation.path else {
+            return;
+        };
         path.destination = Some(match view.target {
             None => format!("no NIC has the address {}", view.address),
             Some(MappingTarget::Port(port)) => (self.name_of)(port),

@@ -1,6 +1,8 @@
 //! How an established connection follows a change of policy.
 
-use flow::{Counters, DropReason, EngineCounters, FlowId, FlowKey, FlowPair, Half, PortId, Tick, Verdict};
+use flow::{
+    Counters, DropReason, EngineCounters, FlowId, FlowKey, FlowPair, Half, PortId, Tick, Verdict,
+};
 use policy::Snapshot;
 
 use crate::Switch;
@@ -15,9 +17,14 @@ impl Switch {
         id: FlowId,
         now: Tick,
     ) -> Result<Option<FlowId>, DropReason> {
-        let Some(entry) = self.flows.get(id) else { return Ok(None) };
+        let Some(entry) = self.flows.get(id) else {
+            return Ok(None);
+        };
         let hit = entry.half();
-        let other = entry.peer().and_then(|peer| self.flows.get(peer)).map(|entry| entry.half());
+        let other = entry
+            .peer()
+            .and_then(|peer| self.flows.get(peer))
+            .map(|entry| entry.half());
         let (forward, reverse) = match other {
             Some(forward) if !hit.forward => (forward, Some(hit)),
             other => (hit, other),
@@ -26,16 +33,25 @@ impl Switch {
         let old = FlowPair { forward, reverse };
         let rules = match is_reevaluation_owed(policy, &old) {
             true => Rules::Again,
-            false => Rules::Established { answers_to: answers_to(&old) },
+            false => Rules::Established {
+                answers_to: answers_to(&old),
+            },
         };
-        let judge = Judge { policy, flows: &self.flows };
+        let judge = Judge {
+            policy,
+            flows: &self.flows,
+        };
         let mut decision = judge.decide(opener, &forward.key, true, rules, &mut ());
         if let Some(reason) = decision.forward.transposition.drop_reason() {
             if rules == Rules::Again && is_by_rule(reason) {
                 self.flows.remove(id, &mut self.removed);
                 self.collect_removed();
                 let refused = self.remember(&forward.key, &decision, now)?;
-                return if hit.forward { Ok(Some(refused)) } else { Err(reason) };
+                return if hit.forward {
+                    Ok(Some(refused))
+                } else {
+                    Err(reason)
+                };
             }
             // No way at present: the connection is kept, so that it goes on when there is one.
             decision.reverse = reverse.and_then(|half| {
@@ -57,12 +73,7 @@ impl Switch {
 
     /// Gives an established pair its new path, keeping what it counted. Where its keys change with
     /// it, what remains is how far it has come.
-    fn follow(
-        &mut self,
-        old: &FlowPair,
-        decision: &Decision,
-        now: Tick,
-    ) -> Result<(), DropReason> {
+    fn follow(&mut self, old: &FlowPair, decision: &Decision, now: Tick) -> Result<(), DropReason> {
         let pair = pair(&old.forward.key, decision);
         let halves = [Some(&old.forward), old.reverse.as_ref()];
         if self.flows.replace_halves(&pair).is_ok() {
@@ -77,9 +88,17 @@ impl Switch {
             inserted.map_err(|error| reason.unwrap_or(error.into()))?;
             let new = [Some(&pair.forward), pair.reverse.as_ref()];
             for ((old, new), tcp_flags) in halves.into_iter().zip(new).zip(flags) {
-                let (Some(old), Some(new)) = (old, new) else { continue };
-                let counters = Counters { tcp_flags, ..Counters::default() };
-                self.flows.observe(&EngineCounters { key: new.key, counters });
+                let (Some(old), Some(new)) = (old, new) else {
+                    continue;
+                };
+                let counters = Counters {
+                    tcp_flags,
+                    ..Counters::default()
+                };
+                self.flows.observe(&EngineCounters {
+                    key: new.key,
+                    counters,
+                });
                 // An engine may have seen more.
                 self.work.moved.push((old.key, new.key));
             }
@@ -93,12 +112,16 @@ impl Switch {
     /// answers come directly they have the refusal's key, and replaced it.
     pub(crate) fn forget_refused_answers(&mut self, pair: &FlowPair) {
         let Some(reverse) = &pair.reverse else { return };
-        let Verdict::Deliver(port) = reverse.transposition.verdict else { return };
+        let Verdict::Deliver(port) = reverse.transposition.verdict else {
+            return;
+        };
         if port == pair.forward.key.port() {
             return;
         }
         let refused = self.flows.lookup(&reverse.key.at(port));
-        let refused = refused.and_then(|id| self.flows.get(id)).filter(is_remembered_drop);
+        let refused = refused
+            .and_then(|id| self.flows.get(id))
+            .filter(is_remembered_drop);
         if let Some(id) = refused.map(|entry| entry.id()) {
             self.flows.remove(id, &mut self.removed);
             self.collect_removed();
@@ -108,7 +131,10 @@ impl Switch {
     /// An entry that an engine has is to be put in anew. It stays marked as in the engine, so that
     /// what the engine has counted is added to it.
     fn take_from_engine(&mut self, old: &Half) {
-        let entry = self.flows.lookup(&old.key).and_then(|id| self.flows.get(id));
+        let entry = self
+            .flows
+            .lookup(&old.key)
+            .and_then(|id| self.flows.get(id));
         let in_engine = entry.is_some_and(|entry| entry.offload().in_engine());
         if !in_engine || self.renewed.contains(&old.key) {
             return;
@@ -123,7 +149,9 @@ impl Switch {
     fn flags_of(&self, half: Option<&Half>) -> flow::TcpFlags {
         let find = |key: &FlowKey| self.flows.lookup(key).and_then(|id| self.flows.get(id));
         let entry = half.and_then(|half| find(&half.key));
-        entry.map(|entry| entry.counters().tcp_flags).unwrap_or_default()
+        entry
+            .map(|entry| entry.counters().tcp_flags)
+            .unwrap_or_default()
     }
 }
 

@@ -84,7 +84,10 @@ impl FragmentTable {
 
     /// The ports of the packet this fragment belongs to.
     pub(crate) fn ports(&self, key: &FragmentKey, now: Tick) -> Option<(u16, u16)> {
-        self.entries.get(key).filter(|entry| now < entry.until).map(|entry| entry.ports)
+        self.entries
+            .get(key)
+            .filter(|entry| now < entry.until)
+            .map(|entry| entry.ports)
     }
 
     /// Forgets what has run out of time.
@@ -124,7 +127,13 @@ mod tests {
 
     fn key(port: u16, id: u32) -> FragmentKey {
         let address = |last| IpAddr::from([10, 0, 0, last]);
-        FragmentKey { port: PortId(port), src: address(4), dst: address(5), protocol: 17, id }
+        FragmentKey {
+            port: PortId(port),
+            src: address(4),
+            dst: address(5),
+            protocol: 17,
+            id,
+        }
     }
 
     fn table(max: u32, per_port: u32) -> FragmentTable {
@@ -135,8 +144,13 @@ mod tests {
     #[test]
     fn later_fragments_find_the_ports_until_the_time_is_up() {
         let mut table = table(8, 8);
-        table.remember(key(1, 9), (40_000, 53), Tick(0), SECOND).expect("room");
-        assert_eq!(table.ports(&key(1, 9), Tick(999_999_999)), Some((40_000, 53)));
+        table
+            .remember(key(1, 9), (40_000, 53), Tick(0), SECOND)
+            .expect("room");
+        assert_eq!(
+            table.ports(&key(1, 9), Tick(999_999_999)),
+            Some((40_000, 53))
+        );
         assert_eq!(table.ports(&key(1, 9), Tick(1_000_000_000)), None);
         assert_eq!(table.ports(&key(1, 8), Tick(0)), None, "another packet");
         assert_eq!(table.ports(&key(2, 9), Tick(0)), None, "another port");
@@ -146,12 +160,21 @@ mod tests {
     fn a_port_that_fills_its_share_leaves_room_for_others() {
         let mut table = table(8, 2);
         for id in 0..2 {
-            table.remember(key(1, id), (1, 2), Tick(0), SECOND).expect("room");
+            table
+                .remember(key(1, id), (1, 2), Tick(0), SECOND)
+                .expect("room");
         }
-        assert_eq!(table.remember(key(1, 2), (1, 2), Tick(0), SECOND), Err(Full));
+        assert_eq!(
+            table.remember(key(1, 2), (1, 2), Tick(0), SECOND),
+            Err(Full)
+        );
         assert_eq!(table.remember(key(2, 2), (1, 2), Tick(0), SECOND), Ok(()));
         let later = Tick(2_000_000_000);
-        assert_eq!(table.remember(key(1, 2), (1, 2), later, SECOND), Ok(()), "the old ones aged");
+        assert_eq!(
+            table.remember(key(1, 2), (1, 2), later, SECOND),
+            Ok(()),
+            "the old ones aged"
+        );
         assert_eq!(table.len(), 1);
     }
 }

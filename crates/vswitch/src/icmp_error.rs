@@ -14,7 +14,9 @@ pub(crate) fn flow_of(
     port: PortId,
     ip: &IpPacket,
 ) -> Result<FlowId, DropReason> {
-    let L4::IcmpError { inner } = ip.l4 else { return Err(DropReason::Malformed) };
+    let L4::IcmpError { inner } = ip.l4 else {
+        return Err(DropReason::Malformed);
+    };
     let inner = inner.ok_or(DropReason::IcmpErrorNoFlow)?;
     // The error goes to whoever sent the packet it is about.
     if inner.src != ip.dst || inner.src.is_ipv4() != inner.dst.is_ipv4() {
@@ -25,11 +27,21 @@ pub(crate) fn flow_of(
         InnerL4::Echo { request, ident } => (ident, echo_type(inner.src.is_ipv4(), request)),
         InnerL4::Other => (0, 0),
     };
-    let about =
-        FlowKey::new(port, inner.src, inner.dst, inner.proto, source_port, destination_port);
-    let entry = flows.lookup(&about.reversed_at(port)).and_then(|id| flows.get(id));
+    let about = FlowKey::new(
+        port,
+        inner.src,
+        inner.dst,
+        inner.proto,
+        source_port,
+        destination_port,
+    );
+    let entry = flows
+        .lookup(&about.reversed_at(port))
+        .and_then(|id| flows.get(id));
     let entry = entry.filter(|entry| !is_remembered_drop(entry));
-    entry.map(|entry| entry.id()).ok_or(DropReason::IcmpErrorNoFlow)
+    entry
+        .map(|entry| entry.id())
+        .ok_or(DropReason::IcmpErrorNoFlow)
 }
 
 /// Type and code of an echo message, as a key keeps them (RFC 792; RFC 4443, 4.1 and 4.2).

@@ -86,7 +86,11 @@ impl Judge<'_> {
             && !opens
             && let Some(hop) = self.answer_through_appliance(nic, key)
         {
-            return Decision { forward: hop, reverse: None, memorable: true };
+            return Decision {
+                forward: hop,
+                reverse: None,
+                memorable: true,
+            };
         }
         if rules.are_asked()
             && let Judgement::Deny(layer) = nic.outbound(&tuple, observer)
@@ -110,15 +114,25 @@ impl Judge<'_> {
         if rules.are_asked() && !answers {
             if let Judgement::Deny(layer) = peer.inbound(&tuple, observer) {
                 let reason = denied(layer, DropReason::NsgDenyInbound);
-                let forward = Hop { transposition: Transposition::drop(reason), ..hop };
-                return Decision { memorable: !called, ..refusal(forward) };
+                let forward = Hop {
+                    transposition: Transposition::drop(reason),
+                    ..hop
+                };
+                return Decision {
+                    memorable: !called,
+                    ..refusal(forward)
+                };
             }
             if rules == Rules::Apply && !opens && !self.carries(nic, key) {
                 return self.drop(nic, key, DropReason::TcpNoConnection);
             }
         }
         let reverse = (!answers).then(|| self.reverse(nic, peer, key, rules));
-        Decision { forward: hop, reverse, memorable: true }
+        Decision {
+            forward: hop,
+            reverse,
+            memorable: true,
+        }
     }
 
     /// The route and mapping of a packet: its transposition, or the drop they amount to. A NIC that
@@ -131,8 +145,10 @@ impl Judge<'_> {
         observer: &mut O,
     ) -> Result<Hop, Hop> {
         let dst = key.dst();
-        let unmapped =
-            |reason| Hop { transposition: Transposition::drop(reason), stamp: self.stamp(nic, dst) };
+        let unmapped = |reason| Hop {
+            transposition: Transposition::drop(reason),
+            stamp: self.stamp(nic, dst),
+        };
         admit_addresses(nic, key.src(), dst).map_err(unmapped)?;
         let Some(route) = nic.route(dst, observer) else {
             return Err(unmapped(DropReason::NoRoute));
@@ -140,7 +156,10 @@ impl Judge<'_> {
         let (missing, (slot, version, target)) = match route.next_hop {
             NextHop::None => return Err(unmapped(DropReason::NoRoute)),
             NextHop::Internet | NextHop::Gateway => return Err(unmapped(DropReason::NoGateway)),
-            NextHop::Vnet(vnet) => (DropReason::NoMapping, self.policy.mapping_observed(vnet, dst, observer)),
+            NextHop::Vnet(vnet) => (
+                DropReason::NoMapping,
+                self.policy.mapping_observed(vnet, dst, observer),
+            ),
             NextHop::Appliance(address) => (
                 DropReason::ApplianceUnreachable,
                 self.policy.appliance_observed(nic, address, observer),
@@ -152,12 +171,18 @@ impl Judge<'_> {
             mapping_slot: slot.0,
             mapping_version: version,
         };
-        let dropped = |reason| Hop { transposition: Transposition::drop(reason), stamp };
+        let dropped = |reason| Hop {
+            transposition: Transposition::drop(reason),
+            stamp,
+        };
         match target {
             None => Err(dropped(missing)),
             Some(MappingTarget::Port(port)) => self
                 .deliver(nic, port, key)
-                .map(|transposition| Hop { transposition, stamp })
+                .map(|transposition| Hop {
+                    transposition,
+                    stamp,
+                })
                 .map_err(dropped),
             Some(MappingTarget::Remote { mac, encap }) => {
                 let transposition = Transposition {
@@ -168,7 +193,10 @@ impl Judge<'_> {
                     mtu: u16::MAX,
                     encap: Some(encap),
                 };
-                Ok(Hop { transposition, stamp })
+                Ok(Hop {
+                    transposition,
+                    stamp,
+                })
             }
         }
     }
@@ -182,7 +210,10 @@ impl Judge<'_> {
     /// Whether the NIC is an appliance that a connection with this key has been routed through: its
     /// packets come in, so they may go out, although the one that opened went another way.
     fn carries(&self, nic: &NicPolicy, key: &FlowKey) -> bool {
-        let entry = self.flows.lookup(&key.reversed_at(nic.port)).and_then(|id| self.flows.get(id));
+        let entry = self
+            .flows
+            .lookup(&key.reversed_at(nic.port))
+            .and_then(|id| self.flows.get(id));
         let answers = entry.is_some_and(|entry| !entry.forward() && entry.peer().is_some());
         nic.ip_forwarding && answers
     }
@@ -192,11 +223,14 @@ impl Judge<'_> {
     /// answer.
     fn answer_through_appliance(&self, nic: &NicPolicy, key: &FlowKey) -> Option<Hop> {
         let hop = self.path(nic, key, &mut ()).ok()?;
-        let Verdict::Deliver(port) = hop.transposition.verdict else { return None };
+        let Verdict::Deliver(port) = hop.transposition.verdict else {
+            return None;
+        };
         let appliance = self.policy.nic(port)?;
         // What the appliance sends on for the answerer is an answer there.
         let sent_on = key.at(port);
-        self.carries(appliance, &sent_on.reversed_at(port)).then_some(hop)
+        self.carries(appliance, &sent_on.reversed_at(port))
+            .then_some(hop)
     }
 
     fn deliver(
@@ -235,7 +269,11 @@ impl Judge<'_> {
         if rules == Rules::Apply && !opens {
             return self.drop(nic, key, DropReason::TcpNoConnection);
         }
-        Decision { forward: hop, reverse: None, memorable: true }
+        Decision {
+            forward: hop,
+            reverse: None,
+            memorable: true,
+        }
     }
 
     /// The way back. Rules have no say in it, save at a third NIC that the answer is routed
@@ -254,28 +292,47 @@ impl Judge<'_> {
         };
         let known = |port| {
             port == opener.port
-                || rules == Rules::Established { answers_to: Some(port) }
+                || rules
+                    == Rules::Established {
+                        answers_to: Some(port),
+                    }
                 || self.opened_by(&key.at(port))
         };
         let hop = match hop.transposition.verdict {
             Verdict::Deliver(port) if !known(port) => {
-                match self.policy.nic(port).map(|nic| nic.inbound(&Tuple::from(&reverse_key), &mut ())) {
+                match self
+                    .policy
+                    .nic(port)
+                    .map(|nic| nic.inbound(&Tuple::from(&reverse_key), &mut ()))
+                {
                     Some(Judgement::Allow) => hop,
                     Some(Judgement::Deny(layer)) => {
                         let reason = denied(layer, DropReason::NsgDenyInbound);
-                        Hop { transposition: Transposition::drop(reason), ..hop }
+                        Hop {
+                            transposition: Transposition::drop(reason),
+                            ..hop
+                        }
                     }
-                    None => Hop { transposition: Transposition::drop(DropReason::PortDown), ..hop },
+                    None => Hop {
+                        transposition: Transposition::drop(DropReason::PortDown),
+                        ..hop
+                    },
                 }
             }
             _ => hop,
         };
-        Reverse { key: reverse_key, hop }
+        Reverse {
+            key: reverse_key,
+            hop,
+        }
     }
 
     fn drop(&self, nic: &NicPolicy, key: &FlowKey, reason: DropReason) -> Decision {
         let stamp = self.stamp(nic, key.dst());
-        refusal(Hop { transposition: Transposition::drop(reason), stamp })
+        refusal(Hop {
+            transposition: Transposition::drop(reason),
+            stamp,
+        })
     }
 
     /// The stamp of a drop that no mapping led to. It watches the destination's slot in the NIC's
@@ -292,9 +349,16 @@ impl Judge<'_> {
 }
 
 fn refusal(forward: Hop) -> Decision {
-    let passing = [Some(DropReason::TcpNoConnection), Some(DropReason::PortDown)];
+    let passing = [
+        Some(DropReason::TcpNoConnection),
+        Some(DropReason::PortDown),
+    ];
     let memorable = !passing.contains(&forward.transposition.drop_reason());
-    Decision { forward, reverse: None, memorable }
+    Decision {
+        forward,
+        reverse: None,
+        memorable,
+    }
 }
 
 fn denied(layer: Layer, by_group: DropReason) -> DropReason {

@@ -26,11 +26,11 @@ mod limiter;
 mod neighbour;
 mod packet;
 mod port;
-mod switch;
 mod sweep;
+mod switch;
 
 pub use explain::{Explanation, FlowView, LayerStep, PathStep, Probe};
 pub use judge::router_mac;
-pub use sweep::Adopted;
 pub use port::{PortCounters, PortView};
+pub use sweep::Adopted;
 pub use switch::{EngineWork, Gso, Limits, Outcome, Switch};

@@ -17,7 +17,11 @@ impl Limiter {
     pub(crate) fn per_second(per_second: u32) -> Limiter {
         let per_window = (u64::from(per_second) << WINDOW_SHIFT) / 1_000_000_000;
         let per_window = u32::try_from(per_window).unwrap_or(u32::MAX).max(1);
-        Limiter { per_window, window: 0, count: 0 }
+        Limiter {
+            per_window,
+            window: 0,
+            count: 0,
+        }
     }
 
     /// Counts one event; false when it is one too many.

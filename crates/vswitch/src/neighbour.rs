@@ -46,7 +46,9 @@ pub(crate) fn answer_solicitation(
     frame: &[u8],
     reply: &mut [u8],
 ) -> Result<usize, DropReason> {
-    let IpAddr::V6(src) = ip.src else { return Err(DropReason::Malformed) };
+    let IpAddr::V6(src) = ip.src else {
+        return Err(DropReason::Malformed);
+    };
     if src.is_unspecified() {
         return Err(DropReason::UnansweredNeighbour);
     }

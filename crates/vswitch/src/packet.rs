@@ -23,14 +23,24 @@ impl Packet {
     /// Reads the key off a packet that `port` sent. Ports of a later fragment are left zero.
     pub(crate) fn new(port: PortId, ip: &IpPacket, frame: &[u8], gso: Option<Gso>) -> Packet {
         let (source_port, destination_port, tcp_flags) = match ip.l4 {
-            L4::Tcp { sport, dport, flags } => (sport, dport, TcpFlags(flags.0)),
+            L4::Tcp {
+                sport,
+                dport,
+                flags,
+            } => (sport, dport, TcpFlags(flags.0)),
             L4::Udp { sport, dport } => (sport, dport, TcpFlags::default()),
             L4::IcmpEcho { ident, .. } => (ident, icmp_type(ip, frame), TcpFlags::default()),
             L4::NonFirstFragment | L4::Other => (0, 0, TcpFlags::default()),
             _ => (0, icmp_type(ip, frame), TcpFlags::default()),
         };
-        let key =
-            FlowKey::new(port, ip.src, ip.dst, ip.proto, source_port, destination_port);
+        let key = FlowKey::new(
+            port,
+            ip.src,
+            ip.dst,
+            ip.proto,
+            source_port,
+            destination_port,
+        );
         let headers = ip.l4_offset - ip.l3_offset + l4_header_len(ip, frame);
         let largest_packet = gso.map_or(ip.l3_len, |gso| headers + usize::from(gso.size));
         Packet {
@@ -78,7 +88,9 @@ fn icmp_type(ip: &IpPacket, frame: &[u8]) -> u16 {
 
 fn l4_header_len(ip: &IpPacket, frame: &[u8]) -> usize {
     match ip.l4 {
-        L4::Tcp { .. } => frame.get(ip.l4_offset + 12).map_or(20, |byte| usize::from(byte >> 4) * 4),
+        L4::Tcp { .. } => frame
+            .get(ip.l4_offset + 12)
+            .map_or(20, |byte| usize::from(byte >> 4) * 4),
         L4::Udp { .. } => 8,
         _ => 0,
     }

@@ -45,4 +45,5 @@ pub(crate) struct Port {
     pub(crate) counters: PortCounters,
     pub(crate) first_packets: Limiter,
     pub(crate) resimulations: Limiter,
+    pub(crate) icmp_errors: Limiter,
 }

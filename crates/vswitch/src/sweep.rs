@@ -34,7 +34,13 @@ impl Switch {
         confirm: &mut dyn FnMut(&FlowKey) -> Option<Counters>,
     ) -> bool {
         self.fragments.expire(now);
-        let done = self.flows.expire(now, &self.timeouts, SWEEP_BUDGET, confirm, &mut self.removed);
+        let done = self.flows.expire(
+            now,
+            &self.timeouts,
+            SWEEP_BUDGET,
+            confirm,
+            &mut self.removed,
+        );
         self.collect_removed();
         done
     }
@@ -64,9 +70,12 @@ impl Switch {
         let mut adopted = Adopted::default();
         for (key, (half, counters)) in &found {
             let peer = half.peer.and_then(|peer| found.get(&peer));
-            let peer = peer.filter(|(peer, _)| peer.peer == Some(*key) && peer.forward != half.forward);
+            let peer =
+                peer.filter(|(peer, _)| peer.peer == Some(*key) && peer.forward != half.forward);
             let joined = half.peer.is_none() == peer.is_none() && (half.forward || peer.is_some());
-            let mut ports = [Some(key.port()), half.peer.map(|peer| peer.port())].into_iter().flatten();
+            let mut ports = [Some(key.port()), half.peer.map(|peer| peer.port())]
+                .into_iter()
+                .flatten();
             if !joined || !ports.all(|port| self.has_port(port)) {
                 adopted.orphans.push(*key);
                 continue;
@@ -75,7 +84,10 @@ impl Switch {
                 // It comes with its forward half.
                 continue;
             }
-            let pair = FlowPair { forward: *half, reverse: peer.map(|(half, _)| *half) };
+            let pair = FlowPair {
+                forward: *half,
+                reverse: peer.map(|(half, _)| *half),
+            };
             let Ok(id) = self.flows.insert(&pair, now, &mut self.removed) else {
                 adopted.orphans.push(*key);
                 adopted.orphans.extend(half.peer);
@@ -83,7 +95,10 @@ impl Switch {
             };
             self.flows.set_offload(id, Offload::Active);
             for (half, counters) in std::iter::once(&(*half, *counters)).chain(peer) {
-                self.flows.observe(&EngineCounters { key: half.key, counters: *counters });
+                self.flows.observe(&EngineCounters {
+                    key: half.key,
+                    counters: *counters,
+                });
             }
             self.renew_stamps(&pair, &mut adopted.stamps);
         }
@@ -95,12 +110,19 @@ impl Switch {
     /// nothing stale. One whose path has changed keeps its old ones, and follows on its next packet.
     fn renew_stamps(&mut self, pair: &FlowPair, stamps: &mut Vec<(FlowKey, Stamp)>) {
         let policy = Arc::clone(&self.policy);
-        let Some(nic) = policy.nic(pair.forward.key.port()) else { return };
+        let Some(nic) = policy.nic(pair.forward.key.port()) else {
+            return;
+        };
         if is_reevaluation_owed(&policy, pair) {
             return;
         }
-        let judge = Judge { policy: &policy, flows: &self.flows };
-        let rules = Rules::Established { answers_to: answers_to(pair) };
+        let judge = Judge {
+            policy: &policy,
+            flows: &self.flows,
+        };
+        let rules = Rules::Established {
+            answers_to: answers_to(pair),
+        };
         let today = judge.decide(nic, &pair.forward.key, true, rules, &mut ());
         if today.forward.transposition != pair.forward.transposition {
             return;
@@ -137,6 +159,8 @@ impl Switch {
     }
 
     fn has_port(&self, port: PortId) -> bool {
-        self.ports.get(usize::from(port.0)).is_some_and(Option::is_some)
+        self.ports
+            .get(usize::from(port.0))
+            .is_some_and(Option::is_some)
     }
 }

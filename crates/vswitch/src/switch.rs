@@ -21,6 +21,10 @@ use crate::port::{Port, PortCounters, PortView};
 /// Room for the largest answer the switch makes: an ICMPv6 error of 1,280 bytes (RFC 4443, 2.4).
 const REPLY_MAX: usize = 14 + 1_280;
 
+/// ICMP errors a second that the switch sends to one port: enough to learn the MTU of many paths at
+/// once, too few to keep anybody busy.
+const ICMP_ERRORS_PER_SECOND: u32 = 2_000;
+
 /// What the switch may hold and do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -98,11 +102,8 @@ impl Switch {
             flows_per_port_max: limits.flows_per_port_max,
             ports_max: PortId::MAX.0,
         };
-        let fragments = FragmentTable::with_limits(
-            limits.fragments_max,
-            limits.fragments_per_port_max,
-            seed,
-        );
+        let fragments =
+            FragmentTable::with_limits(limits.fragments_max, limits.fragments_per_port_max, seed);
         Switch {
             policy,
             ports: Vec::new(),
@@ -164,6 +165,7 @@ impl Switch {
             counters: PortCounters::default(),
             first_packets: Limiter::per_second(limits.first_packets_per_second),
             resimulations: Limiter::per_second(limits.resimulations_per_second),
+            icmp_errors: Limiter::per_second(ICMP_ERRORS_PER_SECOND),
         });
         entry.mode = mode;
         entry.up = true;
@@ -322,12 +324,18 @@ impl Switch {
             admit_addresses(nic, ip.src, ip.dst)?;
             self.admit_first_packet(nic.port, now)?;
             let id = icmp_error::flow_of(&self.flows, nic.port, ip)?;
-            let id = self.hit(policy, nic, id, &packet, now)?.ok_or(DropReason::IcmpErrorNoFlow)?;
+            let id = self
+                .hit(policy, nic, id, &packet, now)?
+                .ok_or(DropReason::IcmpErrorNoFlow)?;
             let entry = self.flows.get(id).ok_or(DropReason::IcmpErrorNoFlow)?;
             let transposition = entry.transposition();
-            return self.send(&transposition, &packet, frame);
+            return self.send(&transposition, &packet, frame, now);
         }
-        let packet = if packet.later_fragment { self.reassociate(packet, ip, now)? } else { packet };
+        let packet = if packet.later_fragment {
+            self.reassociate(packet, ip, now)?
+        } else {
+            packet
+        };
         let id = match self.flows.lookup(&packet.key) {
             Some(id) => self.hit(policy, nic, id, &packet, now)?,
             None => None,
@@ -340,11 +348,12 @@ impl Switch {
         let entry = self.flows.get(id).ok_or(DropReason::FlowTableFull)?;
         let transposition = entry.transposition();
         if let Verdict::Drop(reason) = transposition.verdict {
-            self.flows.record(id, frame.len() as u64, packet.tcp_flags, now);
+            self.flows
+                .record(id, frame.len() as u64, packet.tcp_flags, now);
             return Err(reason);
         }
         let bytes = frame.len() as u64;
-        let outcome = self.send(&transposition, &packet, frame)?;
+        let outcome = self.send(&transposition, &packet, frame, now)?;
         self.flows.record(id, bytes, packet.tcp_flags, now);
         Ok(outcome)
     }
@@ -358,7 +367,9 @@ impl Switch {
         packet: &Packet,
         now: Tick,
     ) -> Result<Option<FlowId>, DropReason> {
-        let Some(entry) = self.flows.get(id) else { return Ok(None) };
+        let Some(entry) = self.flows.get(id) else {
+            return Ok(None);
+        };
         let drops = entry.transposition().drop_reason().is_some();
         let remembered_drop = is_remembered_drop(&entry);
         let stamp = entry.stamp();
@@ -376,7 +387,9 @@ impl Switch {
         if remembered_drop || packet.opens() {
             return Ok(None);
         }
-        let Some(port) = self.port_mut(nic.port) else { return Err(DropReason::PortDown) };
+        let Some(port) = self.port_mut(nic.port) else {
+            return Err(DropReason::PortDown);
+        };
         if !port.resimulations.admit(now) {
             port.counters.stale_forwarded += 1;
             return Ok(Some(id));
@@ -397,7 +410,10 @@ impl Switch {
         admit_addresses(nic, key.src(), key.dst())?;
         self.admit_first_packet(nic.port, now)?;
         let opens = packet.opens() || !packet.is_tcp();
-        let judge = Judge { policy, flows: &self.flows };
+        let judge = Judge {
+            policy,
+            flows: &self.flows,
+        };
         let decision = judge.decide(nic, key, opens, Rules::Apply, &mut ());
         if let Some(reason) = decision.forward.transposition.drop_reason() {
             let known = self.flows.lookup(key).and_then(|id| self.flows.get(id));
@@ -426,9 +442,11 @@ impl Switch {
                 Ok(id)
             }
             // A drop that cannot be remembered is a drop all the same.
-            Err(error) => {
-                Err(decision.forward.transposition.drop_reason().unwrap_or(error.into()))
-            }
+            Err(error) => Err(decision
+                .forward
+                .transposition
+                .drop_reason()
+                .unwrap_or(error.into())),
         }
     }
 
@@ -444,8 +462,10 @@ impl Switch {
     /// Gives a later fragment the ports of the first.
     fn reassociate(&self, packet: Packet, ip: &IpPacket, now: Tick) -> Result<Packet, DropReason> {
         let key = fragment_key(&packet, ip).ok_or(DropReason::Malformed)?;
-        let (source, destination) =
-            self.fragments.ports(&key, now).ok_or(DropReason::FragmentWithoutFirst)?;
+        let (source, destination) = self
+            .fragments
+            .ports(&key, now)
+            .ok_or(DropReason::FragmentWithoutFirst)?;
         Ok(packet.with_ports(source, destination))
     }
 
@@ -455,7 +475,9 @@ impl Switch {
         ip: &IpPacket,
         now: Tick,
     ) -> Result<(), DropReason> {
-        let Some(key) = fragment_key(packet, ip) else { return Ok(()) };
+        let Some(key) = fragment_key(packet, ip) else {
+            return Ok(());
+        };
         if packet.later_fragment {
             return Ok(());
         }
@@ -471,6 +493,7 @@ impl Switch {
         transposition: &Transposition,
         packet: &Packet,
         frame: &mut [u8],
+        now: Tick,
     ) -> Result<Outcome, DropReason> {
         let outcome = match transposition.verdict {
             Verdict::Drop(reason) => return Err(reason),
@@ -482,26 +505,34 @@ impl Switch {
         };
         if packet.largest_packet > usize::from(transposition.mtu) {
             let mtu = u32::from(transposition.mtu);
-            self.complain(frame, packet, IcmpError::PacketTooBig { mtu });
+            self.complain(frame, packet, IcmpError::PacketTooBig { mtu }, now);
             return Err(DropReason::TooBig);
         }
         if transposition.decrement_ttl && packet.ttl <= 1 {
-            self.complain(frame, packet, IcmpError::HopLimitExceeded);
+            self.complain(frame, packet, IcmpError::HopLimitExceeded, now);
             return Err(DropReason::TtlExpired);
         }
         apply(transposition, frame, packet.l3_offset, packet.key.family())?;
         Ok(outcome)
     }
 
-    /// Tells the sender why, where an ICMP error is due at all (RFC 1122, 3.2.2).
+    /// Tells the sender why, where an ICMP error is due at all (RFC 1122, 3.2.2), at a bounded rate
+    /// (RFC 4443, 2.4 (f)).
     ///
     /// It comes from the virtual router, as the guest knows it; from the destination where the
     /// guest knows no router.
-    fn complain(&mut self, frame: &[u8], packet: &Packet, error: IcmpError) {
+    fn complain(&mut self, frame: &[u8], packet: &Packet, error: IcmpError, now: Tick) {
+        let port = self.port_mut(packet.key.port());
+        if !port.is_some_and(|port| port.icmp_errors.admit(now)) {
+            return;
+        }
         let dst = packet.key.dst();
         let nic = self.policy.nic(packet.key.port());
         let gateway = nic.and_then(|nic| nic.gateway_for(dst));
-        let responder = Responder { mac: neighbour::ROUTER_MAC, ip: gateway.unwrap_or(dst) };
+        let responder = Responder {
+            mac: neighbour::ROUTER_MAC,
+            ip: gateway.unwrap_or(dst),
+        };
         self.reply_len = compose_error(frame, error, responder, &mut self.reply).unwrap_or(0);
     }
 
@@ -537,21 +568,27 @@ impl Switch {
     /// Counts a frame that was to be sent and could not be.
     pub fn count_transmit_failure(&mut self, sender: PortId, bytes: usize) {
         if let Some(port) = self.port_mut(sender) {
-            port.counters.drops.add(DropReason::TransmitFailed, 1, bytes as u64);
+            port.counters
+                .drops
+                .add(DropReason::TransmitFailed, 1, bytes as u64);
         }
     }
 
     /// Counts a frame that had to go over an uplink this host does not have.
     pub fn count_no_uplink(&mut self, sender: PortId, bytes: usize) {
         if let Some(port) = self.port_mut(sender) {
-            port.counters.drops.add(DropReason::UplinkUnavailable, 1, bytes as u64);
+            port.counters
+                .drops
+                .add(DropReason::UplinkUnavailable, 1, bytes as u64);
         }
     }
 
     /// Counts what an engine dropped by an entry it had.
     pub fn count_engine_drops(&mut self, key: &FlowKey, reason: DropReason, counted: &Counters) {
         if let Some(port) = self.port_mut(key.port()) {
-            port.counters.drops.add(reason, counted.packets, counted.bytes);
+            port.counters
+                .drops
+                .add(reason, counted.packets, counted.bytes);
         }
     }
 

@@ -25,12 +25,10 @@ pub(crate) fn inside(netns: &str, program: &str) -> Command {
 }
 
 /// Our own `load` command, to run in the network namespace `netns`.
-pub(crate) fn load(netns: &str, arguments: &[String]) -> Result<Command> {
-    let own = std::env::current_exe().context("cannot find this program's file")?;
-    let own = own.to_str().context("this program's path is no text")?;
-    let mut command = inside(netns, own);
+pub(crate) fn load(netns: &str, arguments: &[String]) -> Command {
+    let mut command = inside(netns, &process::own_program());
     command.arg("load").args(arguments);
-    Ok(command)
+    command
 }
 
 /// Runs a client for `length` and reads its report.
@@ -39,7 +37,7 @@ pub(crate) fn run_client<R: DeserializeOwned>(
     arguments: &[String],
     length: Duration,
 ) -> Result<R> {
-    let text = process::capture_within(&mut load(netns, arguments)?, length + GRACE)?;
+    let text = process::capture_within(&mut load(netns, arguments), length + GRACE)?;
     serde_json::from_str(&text).with_context(|| format!("`load {}` reports {text}", arguments[0]))
 }
 
@@ -60,7 +58,7 @@ pub(crate) struct Listening {
 impl Server {
     /// Starts a server and waits until it listens.
     pub(crate) fn start(netns: &str, arguments: &[String]) -> Result<Self> {
-        let mut command = load(netns, arguments)?;
+        let mut command = load(netns, arguments);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -53,8 +53,7 @@ enum Order {
 impl Guard {
     /// Starts one for `instance`, which may not exist yet.
     pub(super) fn start(program: &Program, instance: &str) -> Result<Self> {
-        let own = std::env::current_exe().context("cannot find this program's file")?;
-        let mut child = Command::new(own)
+        let mut child = Command::new(process::own_program())
             .args(["guard", "--instance", instance, "--program"])
             .arg(program.file())
             .process_group(0)

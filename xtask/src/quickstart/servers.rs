@@ -18,7 +18,7 @@ const STARTING: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
 /// Runs its arguments until its own input ends, which it does when we end, however we do.
 const UNTIL_INPUT_ENDS: &str =
-    "\"$@\" </dev/null >/dev/null 2>&1 & server=$!; read -r _; kill $server; wait";
+    "\"$@\" </dev/null >/dev/null 2>&1 & server=$!; read -r _; kill $server 2>/dev/null; wait";
 
 /// All servers; they end with the value.
 #[derive(Debug)]

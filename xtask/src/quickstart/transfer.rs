@@ -51,7 +51,7 @@ impl Transfer {
         let to = sink.address().to_string();
         let seconds = length.as_secs_f64().to_string();
         let send = words(&["stream-source", "--to", &to, "--seconds", &seconds]);
-        let source = load(&instance.netns(SENDER), &send)?
+        let source = load(&instance.netns(SENDER), &send)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -19,7 +19,10 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
                 .iter()
                 .any(|folder| path.starts_with(&format!("{folder}/")))
         })
-        .filter(|(path, _)| !reached.contains(*path))
+        .filter(|(path, _)| {
+            let as_root_or_module = |beside| reached.contains(&((*path).to_owned(), beside));
+            ![true, false].into_iter().any(as_root_or_module)
+        })
         .map(|(path, _)| Finding::error(path, None, "no `mod` leads here"))
         .collect()
 }
@@ -42,10 +45,11 @@ fn is_root(folder: &str, path: &str) -> bool {
     }
 }
 
-/// Marks `path` and all it names; `beside` says that its modules lie beside it.
-fn walk(tree: &Tree, path: &str, beside: bool, reached: &mut BTreeSet<String>) {
+/// Marks `path` and all it names; `beside` says that its modules lie beside it. A file in `tests` may
+/// be both a root of its own and a module of another, so it is marked for either.
+fn walk(tree: &Tree, path: &str, beside: bool, reached: &mut BTreeSet<(String, bool)>) {
     let Some(text) = tree.text(path) else { return };
-    if !reached.insert(path.to_owned()) {
+    if !reached.insert((path.to_owned(), beside)) {
         return;
     }
     for places in targets(path, text, beside) {

@@ -30,7 +30,8 @@ impl DataPlane {
                 }
                 Outcome::Uplink(_) => {
                     self.switch.count_no_uplink(port, frame.bytes.len());
-                    self.watchers.publish(port, DropReason::UplinkUnavailable, frame.bytes);
+                    self.watchers
+                        .publish(port, DropReason::UplinkUnavailable, frame.bytes);
                 }
                 Outcome::Dropped(reason) => self.watchers.publish(port, reason, frame.bytes),
                 Outcome::Answered => {}
@@ -73,7 +74,9 @@ impl DataPlane {
 
     /// The switch's own answer goes back to where the frame came from.
     fn enqueue_reply(&mut self, port: PortId) {
-        let Some(reply) = self.switch.reply() else { return };
+        let Some(reply) = self.switch.reply() else {
+            return;
+        };
         let mut copy = [0_u8; 2_048];
         let len = reply.len().min(copy.len());
         copy[..len].copy_from_slice(&reply[..len]);
@@ -86,5 +89,7 @@ impl DataPlane {
 /// fifth and sixth, in host order on packet sockets.
 fn gso_of(vnet: &VnetHeader) -> Option<Gso> {
     const GSO_NONE: u8 = 0;
-    (vnet[1] != GSO_NONE).then(|| Gso { size: u16::from_ne_bytes([vnet[4], vnet[5]]) })
+    (vnet[1] != GSO_NONE).then(|| Gso {
+        size: u16::from_ne_bytes([vnet[4], vnet[5]]),
+    })
 }

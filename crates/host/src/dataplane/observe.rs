@@ -71,7 +71,11 @@ impl DataPlane {
         // The state of a connection is in the flags of both directions.
         let flows = self.switch.flows();
         let peer = |key| flows.lookup(key).and_then(|id| flows.get(id))?.half().peer;
-        let both: Vec<FlowKey> = shown.iter().copied().chain(shown.iter().filter_map(peer)).collect();
+        let both: Vec<FlowKey> = shown
+            .iter()
+            .copied()
+            .chain(shown.iter().filter_map(peer))
+            .collect();
         let mut readings = Vec::with_capacity(both.len());
         self.engine.read(&both, &mut readings);
         let mut in_engine = HashMap::with_capacity(readings.len());
@@ -98,7 +102,8 @@ impl DataPlane {
             .map(PortId)
             .filter(|port| self.links[usize::from(port.0)] != 0)
             .collect();
-        self.watchers.watch(&mut self.engine, port, connected.into_iter())
+        self.watchers
+            .watch(&mut self.engine, port, connected.into_iter())
     }
 
     /// A watcher left.
@@ -136,11 +141,21 @@ impl DataPlane {
             Offload::Installed => Some("installed, not yet activated".to_owned()),
             Offload::Active => None,
         };
-        let state = (key.protocol() == 6).then(|| self.switch.flows().tcp_state(id)).flatten();
+        let state = (key.protocol() == 6)
+            .then(|| self.switch.flows().tcp_state(id))
+            .flatten();
         Some(FlowRow {
             flow: key.to_string(),
-            direction: if entry.forward() { "forward" } else { "reverse" }.to_owned(),
-            verdict: transposition.drop_reason().map_or("allow", |reason| reason.name()).to_owned(),
+            direction: if entry.forward() {
+                "forward"
+            } else {
+                "reverse"
+            }
+            .to_owned(),
+            verdict: transposition
+                .drop_reason()
+                .map_or("allow", |reason| reason.name())
+                .to_owned(),
             to,
             state: state.map(|state| state.to_string()),
             packets: counters.packets,

@@ -58,7 +58,11 @@ impl Watchers {
             return None;
         }
         let (frames, receiver) = mpsc::channel(WAITING_MAX);
-        self.watchers.push(Watcher { port, frames, missed: 0 });
+        self.watchers.push(Watcher {
+            port,
+            frames,
+            missed: 0,
+        });
         for port in ports {
             self.cover(engine, port);
         }

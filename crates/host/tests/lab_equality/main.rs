@@ -22,7 +22,10 @@ mod random;
 mod coupling;
 
 #[path = "../../../vswitch/tests/model"]
-#[expect(dead_code, reason = "the switch's own tests use the rest of their model")]
+#[expect(
+    dead_code,
+    reason = "the switch's own tests use the rest of their model"
+)]
 mod model {
     pub(crate) mod bench;
     pub(crate) mod naive_switch;

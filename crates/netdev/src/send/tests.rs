@@ -34,7 +34,9 @@ async fn a_refused_frame_does_not_stop_the_others() {
         .unwrap();
 
     let mut refusals = Vec::new();
-    let report = batch.send(&sender, |frame| refusals.push((frame.link_index, frame.why)));
+    let report = batch.send(&sender, |frame| {
+        refusals.push((frame.link_index, frame.why))
+    });
     let expected = [
         (0x7fff_fff0, Refusal::NoLink),
         (pair.a_index, Refusal::Malformed),
