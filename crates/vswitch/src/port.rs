@@ -1,6 +1,15 @@
-use flow::{DropCounters, PortMode};
+//! Ports: how they come and go, and what is counted for them.
 
+use std::num::NonZeroU32;
+
+use flow::{Counters, DropCounters, DropReason, FlowKey, PortId, PortMode};
+
+use crate::Switch;
 use crate::limiter::Limiter;
+
+/// ICMP errors a second that the switch sends to one port: enough to learn the MTU of many paths at
+/// once, too few to keep anybody busy.
+const ICMP_ERRORS_PER_SECOND: u32 = 2_000;
 
 /// What the switch itself counted for a port; an engine's share is the engine's to report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,4 +55,114 @@ pub(crate) struct Port {
     pub(crate) first_packets: Limiter,
     pub(crate) resimulations: Limiter,
     pub(crate) icmp_errors: Limiter,
+}
+
+impl Switch {
+    /// Changes what each port may hold and do. What is held for all ports together was fixed when
+    /// the switch was made.
+    pub fn set_port_limits(
+        &mut self,
+        flows_max: NonZeroU32,
+        first_packets_per_second: u32,
+        resimulations_per_second: u32,
+    ) {
+        self.limits.flows_per_port_max = flows_max;
+        self.limits.first_packets_per_second = first_packets_per_second;
+        self.limits.resimulations_per_second = resimulations_per_second;
+        self.flows.set_flows_per_port_max(flows_max);
+        for port in self.ports.iter_mut().flatten() {
+            port.first_packets = Limiter::per_second(first_packets_per_second);
+            port.resimulations = Limiter::per_second(resimulations_per_second);
+        }
+    }
+
+    /// Adds a port, or attaches a device to it again; its counters and flows stay.
+    pub fn add_port(&mut self, port: PortId, mode: PortMode) {
+        let slot = usize::from(port.0);
+        if self.ports.len() <= slot {
+            self.ports.resize_with(slot + 1, || None);
+        }
+        let limits = &self.limits;
+        let entry = self.ports[slot].get_or_insert_with(|| Port {
+            mode,
+            up: true,
+            counters: PortCounters::default(),
+            first_packets: Limiter::per_second(limits.first_packets_per_second),
+            resimulations: Limiter::per_second(limits.resimulations_per_second),
+            icmp_errors: Limiter::per_second(ICMP_ERRORS_PER_SECOND),
+        });
+        entry.mode = mode;
+        entry.up = true;
+    }
+
+    /// Takes a port's device away: what is sent to it is dropped as [`DropReason::PortDown`].
+    pub fn set_down(&mut self, port: PortId) {
+        if let Some(port) = self.port_mut(port) {
+            port.up = false;
+        }
+    }
+
+    /// Removes a port with all its flows.
+    pub fn remove_port(&mut self, port: PortId) {
+        self.flows.remove_port(port, &mut self.removed);
+        self.collect_removed();
+        self.fragments.forget_port(port);
+        if let Some(slot) = self.ports.get_mut(usize::from(port.0)) {
+            *slot = None;
+        }
+    }
+
+    /// Notes who executes the port's flows.
+    pub fn set_mode(&mut self, port: PortId, mode: PortMode) {
+        if let Some(port) = self.port_mut(port) {
+            port.mode = mode;
+        }
+    }
+
+    /// A port as it stands.
+    pub fn port(&self, port: PortId) -> Option<PortView<'_>> {
+        let entry = self.ports.get(usize::from(port.0))?.as_ref()?;
+        Some(PortView {
+            mode: entry.mode,
+            up: entry.up,
+            counters: &entry.counters,
+            flows: self.flows.port_len(port),
+        })
+    }
+
+    /// Counts a frame that was to be sent and could not be.
+    pub fn count_transmit_failure(&mut self, sender: PortId, bytes: usize) {
+        if let Some(port) = self.port_mut(sender) {
+            port.counters
+                .drops
+                .add(DropReason::TransmitFailed, 1, bytes as u64);
+        }
+    }
+
+    /// Counts a frame that had to go over an uplink this host does not have.
+    pub fn count_no_uplink(&mut self, sender: PortId, bytes: usize) {
+        if let Some(port) = self.port_mut(sender) {
+            port.counters
+                .drops
+                .add(DropReason::UplinkUnavailable, 1, bytes as u64);
+        }
+    }
+
+    /// Counts what an engine dropped by an entry it had.
+    pub fn count_engine_drops(&mut self, key: &FlowKey, reason: DropReason, counted: &Counters) {
+        if let Some(port) = self.port_mut(key.port()) {
+            port.counters
+                .drops
+                .add(reason, counted.packets, counted.bytes);
+        }
+    }
+
+    pub(crate) fn is_up(&self, port: PortId) -> bool {
+        let entry = self.ports.get(usize::from(port.0));
+        entry.and_then(Option::as_ref).is_some_and(|port| port.up)
+    }
+
+    pub(crate) fn port_mut(&mut self, port: PortId) -> Option<&mut Port> {
+        self.ports.get_mut(usize::from(port.0))?.as_mut()
+    }
 }

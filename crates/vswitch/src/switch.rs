@@ -2,8 +2,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use flow::{
-    Counters, DropReason, Encap, FlowEntry, FlowId, FlowKey, FlowPair, FlowTable, Half, PortId,
-    PortMode, Removed, Tick, Timeouts, Transposition, Verdict, apply,
+    DropReason, Encap, FlowEntry, FlowId, FlowKey, FlowPair, FlowTable, Half, PortId, Removed,
+    Tick, Timeouts, Transposition, Verdict, apply,
 };
 use policy::{NicPolicy, Snapshot};
 use wire::icmp_reply::{IcmpError, Responder, icmp_error as compose_error};
@@ -13,17 +13,12 @@ use crate::admission::admit_addresses;
 use crate::fragments::{FragmentKey, FragmentTable};
 use crate::icmp_error;
 use crate::judge::{Decision, Judge, Rules};
-use crate::limiter::Limiter;
 use crate::neighbour;
 use crate::packet::Packet;
-use crate::port::{Port, PortCounters, PortView};
+use crate::port::Port;
 
 /// Room for the largest answer the switch makes: an ICMPv6 error of 1,280 bytes (RFC 4443, 2.4).
 const REPLY_MAX: usize = 14 + 1_280;
-
-/// ICMP errors a second that the switch sends to one port: enough to learn the MTU of many paths at
-/// once, too few to keep anybody busy.
-const ICMP_ERRORS_PER_SECOND: u32 = 2_000;
 
 /// What the switch may hold and do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +84,7 @@ pub struct Switch {
     /// Keys in the work to be taken out that are still in the table: what an engine has of them is
     /// older than what the table says.
     pub(crate) renewed: Vec<FlowKey>,
-    limits: Limits,
+    pub(crate) limits: Limits,
     reply: [u8; REPLY_MAX],
     reply_len: usize,
 }
@@ -129,81 +124,9 @@ impl Switch {
         self.timeouts = timeouts;
     }
 
-    /// Changes what each port may hold and do. What is held for all ports together was fixed when
-    /// the switch was made.
-    pub fn set_port_limits(
-        &mut self,
-        flows_max: NonZeroU32,
-        first_packets_per_second: u32,
-        resimulations_per_second: u32,
-    ) {
-        self.limits.flows_per_port_max = flows_max;
-        self.limits.first_packets_per_second = first_packets_per_second;
-        self.limits.resimulations_per_second = resimulations_per_second;
-        self.flows.set_flows_per_port_max(flows_max);
-        for port in self.ports.iter_mut().flatten() {
-            port.first_packets = Limiter::per_second(first_packets_per_second);
-            port.resimulations = Limiter::per_second(resimulations_per_second);
-        }
-    }
-
     /// The current policy.
     pub fn policy(&self) -> &Arc<Snapshot> {
         &self.policy
-    }
-
-    /// Adds a port, or attaches a device to it again; its counters and flows stay.
-    pub fn add_port(&mut self, port: PortId, mode: PortMode) {
-        let slot = usize::from(port.0);
-        if self.ports.len() <= slot {
-            self.ports.resize_with(slot + 1, || None);
-        }
-        let limits = &self.limits;
-        let entry = self.ports[slot].get_or_insert_with(|| Port {
-            mode,
-            up: true,
-            counters: PortCounters::default(),
-            first_packets: Limiter::per_second(limits.first_packets_per_second),
-            resimulations: Limiter::per_second(limits.resimulations_per_second),
-            icmp_errors: Limiter::per_second(ICMP_ERRORS_PER_SECOND),
-        });
-        entry.mode = mode;
-        entry.up = true;
-    }
-
-    /// Takes a port's device away: what is sent to it is dropped as [`DropReason::PortDown`].
-    pub fn set_down(&mut self, port: PortId) {
-        if let Some(port) = self.port_mut(port) {
-            port.up = false;
-        }
-    }
-
-    /// Removes a port with all its flows.
-    pub fn remove_port(&mut self, port: PortId) {
-        self.flows.remove_port(port, &mut self.removed);
-        self.collect_removed();
-        self.fragments.forget_port(port);
-        if let Some(slot) = self.ports.get_mut(usize::from(port.0)) {
-            *slot = None;
-        }
-    }
-
-    /// Notes who executes the port's flows.
-    pub fn set_mode(&mut self, port: PortId, mode: PortMode) {
-        if let Some(port) = self.port_mut(port) {
-            port.mode = mode;
-        }
-    }
-
-    /// A port as it stands.
-    pub fn port(&self, port: PortId) -> Option<PortView<'_>> {
-        let entry = self.ports.get(usize::from(port.0))?.as_ref()?;
-        Some(PortView {
-            mode: entry.mode,
-            up: entry.up,
-            counters: &entry.counters,
-            flows: self.flows.port_len(port),
-        })
     }
 
     /// The flow table, to be looked at.
@@ -565,33 +488,6 @@ impl Switch {
         outcome
     }
 
-    /// Counts a frame that was to be sent and could not be.
-    pub fn count_transmit_failure(&mut self, sender: PortId, bytes: usize) {
-        if let Some(port) = self.port_mut(sender) {
-            port.counters
-                .drops
-                .add(DropReason::TransmitFailed, 1, bytes as u64);
-        }
-    }
-
-    /// Counts a frame that had to go over an uplink this host does not have.
-    pub fn count_no_uplink(&mut self, sender: PortId, bytes: usize) {
-        if let Some(port) = self.port_mut(sender) {
-            port.counters
-                .drops
-                .add(DropReason::UplinkUnavailable, 1, bytes as u64);
-        }
-    }
-
-    /// Counts what an engine dropped by an entry it had.
-    pub fn count_engine_drops(&mut self, key: &FlowKey, reason: DropReason, counted: &Counters) {
-        if let Some(port) = self.port_mut(key.port()) {
-            port.counters
-                .drops
-                .add(reason, counted.packets, counted.bytes);
-        }
-    }
-
     /// Entries the table let go of are no longer the engines' either.
     pub(crate) fn collect_removed(&mut self) {
         for removed in self.removed.drain(..) {
@@ -607,15 +503,6 @@ impl Switch {
                 self.work.removed_drops.push((key, reason));
             }
         }
-    }
-
-    fn is_up(&self, port: PortId) -> bool {
-        let entry = self.ports.get(usize::from(port.0));
-        entry.and_then(Option::as_ref).is_some_and(|port| port.up)
-    }
-
-    pub(crate) fn port_mut(&mut self, port: PortId) -> Option<&mut Port> {
-        self.ports.get_mut(usize::from(port.0))?.as_mut()
     }
 }
 
