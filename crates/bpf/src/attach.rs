@@ -14,7 +14,7 @@ use flow::PortId;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
 use wire::MacAddr;
 
-use crate::{AttachError, Hook};
+use crate::{AttachError, Hook, sys};
 
 /// A guest's interface, as the host sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +104,8 @@ pub(crate) fn detach(name: &str, ifindex: u32, link: &Path) -> Result<(), Attach
             source: Box::new(error.into()),
         })?;
     }
+    // Where there is no such link, or its device has gone, it is off already.
+    let _ = sys::detach_pinned_link(link);
     unpin(link)
 }
 

@@ -1,12 +1,16 @@
-//! The map operations of bpf(2) that aya does not offer: batches, and taking an element out with
-//! its last value. Keys and values are bytes here; [`crate::map`] gives them types.
+//! The operations of bpf(2) that aya does not offer: batches of map elements, taking an element out
+//! with its last value, and detaching a link at once. Keys and values are bytes here;
+//! [`crate::map`] gives them types.
 #![expect(
     unsafe_code,
     reason = "bpf(2) reads and writes memory whose length only the map knows"
 )]
 
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use aya::maps::{MapData, MapType};
 
@@ -16,9 +20,11 @@ mod command {
     pub(super) const UPDATE: libc::c_int = 2;
     pub(super) const DELETE: libc::c_int = 3;
     pub(super) const NEXT_KEY: libc::c_int = 4;
+    pub(super) const OPEN_PINNED: libc::c_int = 7;
     pub(super) const TAKE: libc::c_int = 21;
     pub(super) const LOOKUP_BATCH: libc::c_int = 24;
     pub(super) const UPDATE_BATCH: libc::c_int = 26;
+    pub(super) const DETACH_LINK: libc::c_int = 34;
 }
 
 /// The part of `union bpf_attr` for one element.
@@ -42,6 +48,20 @@ struct BatchAttr {
     map_fd: u32,
     element_flags: u64,
     flags: u64,
+}
+
+/// The part of `union bpf_attr` for pins.
+#[repr(C)]
+struct PinAttr {
+    path: u64,
+    bpf_fd: u32,
+    file_flags: u32,
+}
+
+/// The part of `union bpf_attr` for detaching links.
+#[repr(C)]
+struct LinkAttr {
+    link_fd: u32,
 }
 
 /// How far an operation on several elements came, and why no further.
@@ -219,6 +239,26 @@ impl RawMap {
     }
 }
 
+/// Detaches the link that is pinned at `path`. A link whose pin is only removed is detached when the
+/// kernel finds the time, and is in the way of its successor until then.
+pub(crate) fn detach_pinned_link(path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = PinAttr {
+        path: path.as_ptr() as u64,
+        bpf_fd: 0,
+        file_flags: 0,
+    };
+    // SAFETY: the kernel reads `path` to its terminating zero.
+    let link = unsafe { call(command::OPEN_PINNED, &mut attr) }?;
+    // SAFETY: the kernel has just opened it for us, and nobody else knows of it.
+    let link = unsafe { OwnedFd::from_raw_fd(link) };
+    let mut attr = LinkAttr {
+        link_fd: link.as_raw_fd().cast_unsigned(),
+    };
+    // SAFETY: no memory is involved.
+    unsafe { bpf(command::DETACH_LINK, &mut attr) }
+}
+
 fn batch_result(result: io::Result<()>, count: u32) -> Batch {
     Batch {
         done: count as usize,
@@ -226,12 +266,21 @@ fn batch_result(result: io::Result<()>, count: u32) -> Batch {
     }
 }
 
-/// One call of bpf(2).
+/// One call of bpf(2) that returns nothing.
+///
+/// # Safety
+/// As for [`call`].
+unsafe fn bpf<A>(command: libc::c_int, attr: &mut A) -> io::Result<()> {
+    // SAFETY: the caller vouches for what `call` asks for.
+    unsafe { call(command, attr) }.map(drop)
+}
+
+/// One call of bpf(2), and what it returns.
 ///
 /// # Safety
 /// `attr` must be the attributes of `command`, and every address in it must be valid for what the
 /// command reads and writes there.
-unsafe fn bpf<A>(command: libc::c_int, attr: &mut A) -> io::Result<()> {
+unsafe fn call<A>(command: libc::c_int, attr: &mut A) -> io::Result<libc::c_int> {
     // SAFETY: `attr` is a live `A` of this size; the caller vouches for the addresses in it.
     let result = unsafe {
         libc::syscall(
@@ -242,8 +291,7 @@ unsafe fn bpf<A>(command: libc::c_int, attr: &mut A) -> io::Result<()> {
         )
     };
     if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
+        return Err(io::Error::last_os_error());
     }
+    Ok(libc::c_int::try_from(result).expect("a descriptor or zero"))
 }

@@ -3,6 +3,8 @@
 //! Denied means silence: a refusal comes from the other guest, so the packets were let through. An
 //! outcome that is neither is an error, for it says nothing about the policy.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::net::IpAddr;
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -11,9 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::address_of;
 use super::expectations::{Expectation, HTTP_PORT, Traffic, Verdict};
-use super::servers::PAGE;
+use super::{TOPOLOGY, address_of};
 use crate::bench::inside::{Server, run_client};
 use crate::clearway::Instance;
 use crate::load::echo;
@@ -65,15 +66,18 @@ fn ping(instance: &Instance, from: &str, to: &str, patience: Duration) -> Result
 
 fn http(instance: &Instance, from: &str, to: &str, patience: Duration) -> Result<Verdict> {
     let seconds = patience.as_secs_f64().to_string();
+    let file = crate::repository().join(TOPOLOGY);
+    let page = file.file_name().and_then(OsStr::to_str);
+    let page = page.context("the name of the example is no text")?;
     let mut command = instance.exec(from, "curl");
     command
         .args(["--silent", "--show-error", "--noproxy", "*"])
         .args(["--max-time", "10", "--connect-timeout", &seconds])
-        .arg(format!("http://{to}:{HTTP_PORT}/"));
+        .arg(format!("http://{to}:{HTTP_PORT}/{page}"));
     let output = output_of(&mut command)?;
     // curl(1): 7 is a refusal, 28 a timeout.
     match output.status.code() {
-        Some(0) if output.stdout == PAGE.as_bytes() => Ok(Verdict::Allowed),
+        Some(0) if output.stdout == fs::read(&file)? => Ok(Verdict::Allowed),
         Some(0) => bail!("another page than the one served"),
         Some(7) => Ok(Verdict::Allowed),
         Some(28) => Ok(Verdict::Denied),

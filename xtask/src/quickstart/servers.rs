@@ -1,22 +1,23 @@
 //! What listens in the guests while the policy is tried.
 
-use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::TOPOLOGY;
 use super::expectations::{DATABASE_PORT, HTTP_PORT, IPERF_PORT};
 use crate::bench::inside::inside;
 use crate::clearway::Instance;
 use crate::process;
 
-/// What the page says.
-pub(super) const PAGE: &str = "a clearway is a road on which nobody may stop";
 const STARTING: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
-/// Runs its arguments until its own input ends, which it does when we end, however we do.
+/// Runs its arguments until its own input ends, which it does when we end, however we do. (What a
+/// shell runs in the background ignores Ctrl-C, so nothing else would end it.)
 const UNTIL_INPUT_ENDS: &str =
     "\"$@\" </dev/null >/dev/null 2>&1 & server=$!; read -r _; kill $server 2>/dev/null; wait";
 
@@ -24,7 +25,6 @@ const UNTIL_INPUT_ENDS: &str =
 #[derive(Debug)]
 pub(super) struct Servers {
     _servers: Vec<Server>,
-    _page: tempfile::TempDir,
 }
 
 /// A program that serves and knows nothing of us.
@@ -37,9 +37,10 @@ struct Server {
 impl Servers {
     /// Starts them and waits until each listens.
     pub(super) fn start(instance: &Instance) -> Result<Self> {
-        let page = tempfile::Builder::new().prefix("clearway-page").tempdir()?;
-        fs::write(page.path().join("index.html"), PAGE)?;
-        let folder = page.path().to_str().context("the page's path is no text")?;
+        // The page is the topology itself.
+        let page = crate::repository().join(TOPOLOGY);
+        let folder = page.parent().and_then(Path::to_str);
+        let folder = folder.context("the path of the examples is no text")?;
         let (http, iperf) = (HTTP_PORT.to_string(), IPERF_PORT.to_string());
         let database = DATABASE_PORT.to_string();
         let http = ["python3", "-m", "http.server", "--directory", folder, &http];
@@ -57,10 +58,7 @@ impl Servers {
             wait_until_listening(&instance.netns(guest), port)
                 .with_context(|| format!("{} in {guest}", words[0]))?;
         }
-        Ok(Self {
-            _servers: servers,
-            _page: page,
-        })
+        Ok(Self { _servers: servers })
     }
 }
 
@@ -69,6 +67,8 @@ impl Server {
         let mut command = inside(netns, "sh");
         command.args(["-c", UNTIL_INPUT_ENDS, "sh"]).args(words);
         let mut child = command
+            // Ctrl-C must not end the shell before it has ended the server.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()

@@ -176,6 +176,18 @@ fn detaching_a_port_takes_its_entries_out() {
 }
 
 #[test]
+fn a_detached_device_may_be_attached_at_once() {
+    let name = "a_detached_device_may_be_attached_at_once";
+    let Some((mut engine, guests, _lab)) = bench(name, 64) else {
+        return;
+    };
+    for _ in 0..50 {
+        engine.detach(PortId(1)).unwrap();
+        engine.attach(guests[0].attachment()).unwrap();
+    }
+}
+
+#[test]
 fn attachments_are_checked() {
     let Some((mut engine, guests, _lab)) = bench("attachments_are_checked", 64) else {
         return;
