@@ -10,6 +10,7 @@ pub(crate) mod server;
 pub(crate) mod stream;
 pub(crate) mod udp_rate;
 
+use std::io::{Write, stdout};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::process::ExitCode;
@@ -217,7 +218,8 @@ fn pin(cpu: Option<usize>) -> Result<()> {
 }
 
 fn report(result: &impl Serialize) -> Result<ExitCode> {
-    println!("{}", serde_json::to_string(result)?);
+    // Whoever wanted to know may be gone, which is an error and no panic.
+    writeln!(stdout(), "{}", serde_json::to_string(result)?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,7 +4,7 @@ use super::round_trip_ns;
 use crate::bench::cpus::Cpus;
 
 #[test]
-fn a_round_trip_takes_between_nanoseconds_and_microseconds() {
+fn a_round_trip_takes_longer_than_nanoseconds() {
     let cpus = Cpus::detect().unwrap();
     if cpus.server == cpus.client {
         crate::skip::because("bench::probe", "there is one processor");
@@ -12,7 +12,11 @@ fn a_round_trip_takes_between_nanoseconds_and_microseconds() {
     }
     let begun = Instant::now();
     let round_trip = round_trip_ns(cpus).unwrap();
-    assert!((5.0..100_000.0).contains(&round_trip), "{round_trip} ns");
+    // No upper bound: on a busy machine the two threads wait for their processors.
+    assert!(
+        round_trip.is_finite() && round_trip > 5.0,
+        "{round_trip} ns"
+    );
     assert!(begun.elapsed() >= Duration::from_millis(50));
 }
 
