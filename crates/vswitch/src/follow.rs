@@ -141,9 +141,6 @@ impl Switch {
         }
         self.renewed.push(old.key);
         self.work.remove.push(old.key);
-        if let Some(reason) = old.transposition.drop_reason() {
-            self.work.removed_drops.push((old.key, reason));
-        }
     }
 
     fn flags_of(&self, half: Option<&Half>) -> flow::TcpFlags {

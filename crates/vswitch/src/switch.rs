@@ -60,11 +60,9 @@ pub enum Outcome {
 /// What flow engines have to be told, in this order: take out, put in. The same key may be in both.
 #[derive(Debug, Default)]
 pub struct EngineWork {
-    /// Entries that are no more, or are about to be put in anew.
+    /// Entries that are no more, or are about to be put in anew. What an engine counted for those
+    /// that dropped is the drops' ([`Switch::count_engine_drops`]).
     pub remove: Vec<FlowKey>,
-    /// Those of them that were remembered drops, with their reasons: what an engine counted for
-    /// them is the drops' ([`Switch::count_engine_drops`]).
-    pub removed_drops: Vec<(FlowKey, DropReason)>,
     /// Those of them whose connection goes on with another key, and that key: the flags an engine
     /// saw are the new entry's to know ([`Switch::observe`]), its counts are not.
     pub moved: Vec<(FlowKey, FlowKey)>,
@@ -142,7 +140,6 @@ impl Switch {
     /// What engines have to be told since the last call.
     pub fn take_work(&mut self, into: &mut EngineWork) {
         into.remove.clear();
-        into.removed_drops.clear();
         into.moved.clear();
         into.install.clear();
         self.renewed.clear();
@@ -499,9 +496,6 @@ impl Switch {
                 continue;
             }
             self.work.remove.push(key);
-            if let Some(reason) = removed.half.transposition.drop_reason() {
-                self.work.removed_drops.push((key, reason));
-            }
         }
     }
 }
