@@ -164,7 +164,7 @@ impl Switch {
     ///    are remembered.
     ///
     /// ARP, neighbour discovery, fragments and ICMP errors have their own ways, all here.
-    /// Tier 1 and 2 allocate nothing; no tier locks or logs.
+    /// Tier 1 allocates nothing; the others append to the engine's work. No tier locks or logs.
     pub fn process(
         &mut self,
         port: PortId,

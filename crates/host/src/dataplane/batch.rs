@@ -13,12 +13,18 @@ const PORT_BITS: u16 = 0x0fff;
 impl DataPlane {
     /// Takes a batch of exceptions from the kernel and sends them on. False when there was none.
     pub(super) fn receive_batch(&mut self, receiver: &mut FrameReceiver) -> bool {
-        // An error says that the exception device went down, which the next reconciliation mends.
-        if !matches!(receiver.recv_batch(), Ok(received) if received > 0) {
-            return false;
+        match receiver.recv_batch() {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(error) => {
+                // The kernel tells once, and the receiver goes on when the device is up again.
+                tracing::warn!(%error, "exceptions do not come up");
+                return false;
+            }
         }
         let now = clock::now();
         for frame in receiver.frames_mut() {
+            // Without a tag it was not the engine that put it there.
             let Some(tag) = frame.vlan_tci else { continue };
             let port = PortId(tag & PORT_BITS);
             let gso = gso_of(&frame.vnet);

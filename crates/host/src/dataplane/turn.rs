@@ -72,9 +72,10 @@ impl DataPlane {
             self.next_heartbeat = now + HEARTBEAT_EVERY;
         }
         if now >= self.next_sweep {
-            self.age(now);
-            // A sweep that used its whole budget has more to do.
-            self.next_sweep = now + SWEEP_EVERY;
+            // A sweep that used its whole budget goes on in the next turn, after frames and commands
+            // have had theirs.
+            let done = self.age(now);
+            self.next_sweep = if done { now + SWEEP_EVERY } else { now };
         }
     }
 
@@ -91,15 +92,17 @@ impl DataPlane {
         }
     }
 
-    fn age(&mut self, now: Tick) {
+    /// Forgets idle flows; false when there is more to look at.
+    fn age(&mut self, now: Tick) -> bool {
         let engine = &mut self.engine;
         let mut found = Vec::with_capacity(1);
-        self.switch.sweep(now, &mut |key| {
+        let done = self.switch.sweep(now, &mut |key| {
             found.clear();
             engine.read(std::slice::from_ref(key), &mut found);
             found.first().map(|counted| counted.counters)
         });
         self.settle_engine();
+        done
     }
 }
 
