@@ -2,7 +2,7 @@ use thiserror::Error;
 use wire::vxlan::{PushError, VxlanEncap, push_vxlan};
 use wire::{MacAddr, checksum};
 
-use crate::{DropReason, Encap, Family, Transposition};
+use crate::{DropReason, Encap, Family, FlowKey, Transposition};
 
 /// Why a frame was not rewritten. It is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -80,12 +80,13 @@ const OUTER_TTL: u8 = 64;
 
 /// Writes the outer headers and `frame` behind them to `out`, and returns the length of both.
 ///
-/// The outer packet is not to be fragmented, has TTL 64 and no DSCP; nothing of the inner header
-/// shows in it but what `flow_hash` gives away.
+/// The outer packet is not to be fragmented, has TTL 64 and no DSCP (SEMANTICS D3), and the inner
+/// packet's ECN field (RFC 6040, 4.1); nothing else of the inner header shows in it but what
+/// `source_port` gives away ([`outer_source_port`]).
 pub fn encapsulate(
     encap: &Encap,
     link: UnderlayLink,
-    flow_hash: u32,
+    source_port: u16,
     frame: &[u8],
     out: &mut [u8],
 ) -> Result<usize, PushError> {
@@ -95,9 +96,9 @@ pub fn encapsulate(
         outer_src: encap.outer_src,
         outer_dst: encap.outer_dst,
         vni: encap.vni,
-        src_port: outer_source_port(flow_hash),
+        src_port: source_port,
         dst_port: encap.dst_port,
-        dscp_ecn: 0,
+        dscp_ecn: ecn_of(frame),
         ttl: OUTER_TTL,
         // What is not to be fragmented needs no identification (RFC 6864, 4.1).
         ip_id: 0,
@@ -109,10 +110,23 @@ pub fn encapsulate(
 /// The outer UDP source port of a flow: the same for all its packets, in the dynamic range 49152 to
 /// 65535, and spread over it so that the underlay's load balancing has something to go by (RFC
 /// 7348, section 5).
-pub fn outer_source_port(flow_hash: u32) -> u16 {
+#[inline]
+pub fn outer_source_port(key: &FlowKey) -> u16 {
     const FIRST: u16 = 49_152;
-    let [a, b, c, d] = flow_hash.to_le_bytes();
-    FIRST | (u16::from_le_bytes([a, b]) ^ u16::from_le_bytes([c, d]))
+    let [a, b, .., c, d] = key.entropy().to_be_bytes();
+    FIRST | u16::from_be_bytes([a, b]) ^ u16::from_be_bytes([c, d])
+}
+
+/// The ECN field of an Ethernet frame's IP header; zero, which is not ECN-capable, of any other
+/// frame.
+fn ecn_of(frame: &[u8]) -> u8 {
+    const ECN: u8 = 0b11;
+    match frame.get(12..16) {
+        Some(&[0x08, 0x00, _, class]) => class & ECN,
+        // The traffic class lies across two bytes (RFC 8200, 3).
+        Some(&[0x86, 0xdd, _, class]) => class >> 4 & ECN,
+        _ => 0,
+    }
 }
 
 fn decrement_ttl(header: &mut [u8]) -> Result<(), ApplyError> {

@@ -88,15 +88,25 @@ drop_reasons! {
     ExceptionRateLimited = 27, "exception-rate-limited";
     /// The receiving NIC is not attached, or set down.
     PortDown = 28, "port-down";
-    /// The destination is on another host, and this one has no uplink.
+    /// The destination is on another host, and this one has no uplink, or it is down.
     UplinkUnavailable = 29, "uplink-unavailable";
     /// The kernel did not take the frame.
     TransmitFailed = 30, "transmit-failed";
+    /// Off the uplink, with a VNI that no virtual network of this host has.
+    UnknownVni = 31, "unknown-vni";
+    /// Off the uplink, from a host on which the virtual network has no NIC: provider address
+    /// validation (SEMANTICS D6).
+    UnknownProvider = 32, "unknown-provider-address";
+    /// The underlay marked congestion on a packet whose sender does not know the mark (RFC 6040,
+    /// 4.2).
+    CongestionNotEcnCapable = 33, "congestion-not-ecn-capable";
+    /// DHCP or a router solicitation in a form that has no answer here.
+    UnansweredConfiguration = 34, "unanswered-configuration";
 }
 
 impl DropReason {
     /// One more than the largest number: the size of a table with a cell for each reason.
-    pub const SLOTS: usize = 31;
+    pub const SLOTS: usize = 35;
 
     /// The number engines store; never zero.
     pub fn number(self) -> u8 {

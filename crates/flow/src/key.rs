@@ -4,10 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use wire::Family;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// A switch port: one guest NIC on this host. Zero is no port.
+/// A switch port: one guest NIC on this host, or [`PortId::UPLINK`]. Zero is no port.
 ///
-/// At most [`PortId::MAX`] of them, because an exception carries its port in the twelve bits of a
+/// At most [`PortId::MAX`] guests, because an exception carries its port in the twelve bits of a
 /// VLAN tag (IEEE 802.1Q, 9.6), of which 0 and 4095 are reserved.
+///
+/// In a flow key the port of a frame that came off the uplink is that of the NIC it is for, marked
+/// ([`PortId::from_uplink`]): the tunnel says who may receive, as in DASH (SEMANTICS D2), and two
+/// networks with the same addresses stay apart.
 #[derive(
     Clone,
     Copy,
@@ -26,14 +30,39 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 #[repr(transparent)]
 pub struct PortId(pub u16);
 
+/// What marks the port of a frame that came off the uplink. No port number reaches it.
+const FROM_UPLINK: u16 = 1 << 15;
+
 impl PortId {
-    /// The largest port number.
-    pub const MAX: PortId = PortId(4094);
+    /// The largest port number of a guest.
+    pub const MAX: PortId = PortId(4093);
+
+    /// The uplink: where frames to and from other hosts pass.
+    pub const UPLINK: PortId = PortId(4094);
+
+    /// The port in the key of a frame that came off the uplink for the guest behind `self`.
+    pub const fn from_uplink(self) -> PortId {
+        PortId(self.0 | FROM_UPLINK)
+    }
+
+    /// Whether a key with this port is that of a frame that came off the uplink.
+    pub const fn is_from_uplink(self) -> bool {
+        self.0 & FROM_UPLINK != 0
+    }
+
+    /// The guest's port, without the mark.
+    pub const fn guest(self) -> PortId {
+        PortId(self.0 & !FROM_UPLINK)
+    }
 }
 
 impl fmt::Display for PortId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "port {}", self.0)
+        match *self {
+            PortId::UPLINK => f.write_str("uplink"),
+            port if port.is_from_uplink() => write!(f, "uplink to port {}", port.guest().0),
+            PortId(number) => write!(f, "port {number}"),
+        }
     }
 }
 
@@ -84,9 +113,14 @@ impl FlowKey {
         }
     }
 
-    /// The port the frame came from.
+    /// The port the frame came from; marked ([`PortId::from_uplink`]) where that is the uplink.
     pub fn port(&self) -> PortId {
         self.port
+    }
+
+    /// The guest port the flow belongs to: what it is counted and limited for.
+    pub fn owner(&self) -> PortId {
+        self.port.guest()
     }
 
     /// The family of both addresses.
@@ -143,6 +177,32 @@ impl FlowKey {
             port,
             ..*self
         }
+    }
+
+    /// A number that is the same for all packets of the flow and spread over all flows: whatever
+    /// balances load by it keeps a flow's packets in order. It has no secret and is no defence.
+    #[inline]
+    pub fn entropy(&self) -> u64 {
+        /// Digits of pi; any bits without a pattern do.
+        const SALT: [u64; 5] = [
+            0x243f_6a88_85a3_08d3,
+            0x1319_8a2e_0370_7344,
+            0xa409_3822_299f_31d0,
+            0x082e_fa98_ec4e_6c89,
+            0x4528_21e6_38d0_1377,
+        ];
+        let word = |at: usize| {
+            let bytes = self.as_bytes()[at * 8..].first_chunk();
+            u64::from_le_bytes(*bytes.unwrap_or(&[0; 8])) ^ SALT[at]
+        };
+        let low = |wide: u128| (wide & u128::from(u64::MAX)) as u64;
+        let fold = |a: u64, b: u64| {
+            let product = u128::from(a) * u128::from(b);
+            low(product) ^ low(product >> 64)
+        };
+        // Where the packet came from is no part of the flow as the underlay sees it.
+        let tail = word(4) & !(0xffff << 48);
+        fold(fold(word(0), word(1)) ^ fold(word(2), word(3)), tail)
     }
 
     /// The same tuple sent by another port.

@@ -188,7 +188,7 @@ impl Agent {
     /// Compiles the policy and puts it in force, on all NICs at once.
     async fn publish(&self, state: &mut State) -> Result<(), RequestError> {
         let desired = &state.desired;
-        let input = model::compile(&desired.topology, &desired.ports, &desired.generations);
+        let input = model::compile(&desired.topology, &desired.ports, &desired.generations, None);
         let snapshot = state
             .compiler
             .compile(&input)
@@ -412,7 +412,7 @@ fn plan(state: &State, name: &NicName, guest: &Guest, index: usize) -> anyhow::R
         mac: nic.mac.0,
         addresses,
         gateways,
-        mtu: nic.mtu,
+        mtu: nic.mtu_within(None),
         forwards: nic.ip_forwarding,
     })
 }

@@ -220,7 +220,7 @@ async fn start(options: &Options) -> anyhow::Result<(Arc<Agent>, std::thread::Jo
         .context("cannot receive exceptions")?;
     let sender = FrameSender::new(Queueing::Discipline).context("cannot send frames")?;
     let mut compiler = Compiler::new(policy::Limits::default());
-    let input = model::compile(&desired.topology, &desired.ports, &desired.generations);
+    let input = model::compile(&desired.topology, &desired.ports, &desired.generations, None);
     let snapshot = Arc::new(
         compiler
             .compile(&input)

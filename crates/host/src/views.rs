@@ -73,7 +73,7 @@ impl Agent {
         Ok(NicDetail {
             summary: summary(&state, &name, report.as_ref()),
             port: port.0,
-            mtu: found.mtu,
+            mtu: found.mtu_within(None),
             ip_forwarding: found.ip_forwarding,
             asgs: found.asgs.clone(),
             policy_generation: state.snapshot.generation(),

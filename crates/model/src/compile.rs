@@ -10,22 +10,26 @@ use std::sync::Arc;
 use flow::{Encap, PortId};
 use policy::input::{
     MappingInput, MappingTarget, NextHop, NicInput, PolicyInput, RouteInput, RouteSource,
-    RouteTableInput, VnetId,
+    RouteTableInput, SegmentInput, UplinkInput, VnetId,
 };
 use wire::Vni;
 
 use self::rule_sets::RuleSets;
 use crate::effective::{Hop, Origin, own_addresses, routes_of};
-use crate::topology::{Nic, NicName, Topology};
+use crate::topology::{Nic, NicAddress, NicName, Topology, Vnet};
 
 pub use self::generations::{Generations, NicGenerations, advance};
 
 /// The policy of the NICs that have a port. A NIC without one is nowhere: nothing can be sent to
 /// it. Equal rule sets and route tables are shared.
+///
+/// `underlay_mtu` is what the uplink's interface takes; None when there is no such interface, and
+/// then no way to other hosts.
 pub fn compile(
     topology: &Topology,
     ports: &BTreeMap<NicName, PortId>,
     generations: &Generations,
+    underlay_mtu: Option<u16>,
 ) -> PolicyInput {
     let ids: HashMap<&str, VnetId> = topology
         .vnets
@@ -40,11 +44,15 @@ pub fn compile(
         made: HashMap::new(),
         kept: HashSet::new(),
     };
+    let uplink = topology.uplink.as_ref().zip(underlay_mtu);
+    let uplink_mtu = uplink.map(|(uplink, mtu)| uplink.mtu(mtu));
     let mut input = PolicyInput {
         generation: generations.policy,
+        uplink: uplink_mtu.map(|mtu| UplinkInput { mtu }),
+        segments: segments(topology, &ids),
         ..PolicyInput::default()
     };
-    for (name, _, nic) in topology.nics() {
+    for (name, guest, nic) in topology.nics() {
         let Some(port) = ports.get(&name) else {
             continue;
         };
@@ -54,18 +62,29 @@ pub fn compile(
         let Some(network) = topology.vnets.get(&nic.vnet) else {
             continue;
         };
+        let Some(vni) = Vni::new(network.vni) else {
+            continue;
+        };
         let stamps = generations.of(&name);
         let (outbound, inbound) = rule_sets.of_nic(nic);
         input.nics.push(NicInput {
             port: *port,
             name: name.to_string(),
             addresses: own_addresses(nic),
+            subnets: nic
+                .addresses
+                .iter()
+                .filter_map(NicAddress::subnet)
+                .collect(),
+            primary: guest.nics.first() == Some(nic),
+            dns_servers: Vec::new(),
+            vni,
             gateways: nic.addresses.iter().map(|one| one.gateway).collect(),
             mac: nic.mac.0,
             vnet: *vnet,
             ip_forwarding: nic.ip_forwarding,
             decrement_ttl: network.router_hop,
-            mtu: nic.mtu,
+            mtu: nic.mtu_within(uplink_mtu),
             path_generation: stamps.path,
             reevaluate_generation: stamps.reevaluate,
             outbound,
@@ -103,9 +122,24 @@ fn remote<'t>(
             target: MappingTarget::Remote {
                 mac: mapping.mac.0,
                 encap,
+                vni_of_sender: !mapping.use_destination_vni,
             },
         })
     })
+}
+
+/// What may come off the uplink: each network's VNI reaches its own NICs and, where a mapping asks
+/// for the sender's VNI, those of its peers.
+fn segments(topology: &Topology, ids: &HashMap<&str, VnetId>) -> Vec<SegmentInput> {
+    let segment = |(name, vnet): (&String, &Vnet)| {
+        let peers = topology.connected(vnet).map(|(name, ..)| name);
+        let reached = std::iter::once(name.as_str()).chain(peers);
+        Some(SegmentInput {
+            vni: Vni::new(vnet.vni)?,
+            vnets: reached.filter_map(|name| ids.get(name).copied()).collect(),
+        })
+    };
+    topology.vnets.iter().filter_map(segment).collect()
 }
 
 /// Route tables, one for each subnet with NICs.

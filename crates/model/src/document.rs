@@ -135,7 +135,7 @@ pub(crate) struct Nic {
     pub(crate) asgs: Vec<At<String>>,
     pub(crate) accelerated_networking: bool,
     pub(crate) ip_forwarding: bool,
-    pub(crate) mtu: u16,
+    pub(crate) mtu: Option<u16>,
 }
 
 pub(crate) struct Uplink {
@@ -149,6 +149,7 @@ pub(crate) struct Mapping {
     pub(crate) address: At<IpAddr>,
     pub(crate) provider: At<IpAddr>,
     pub(crate) mac: At<MacAddr>,
+    pub(crate) use_destination_vni: bool,
 }
 
 /// Reads a document; `None` when it has no tree at all. What does not fit is reported and left out,

@@ -18,6 +18,7 @@ use policy::input::{
     RouteInput, RouteSource, RouteTableInput, RuleInput, RuleSetInput, VnetId,
 };
 use policy::{Compiler, Judgement, Limits, Snapshot, Tuple};
+use wire::Vni;
 
 const ROUTES: usize = 10_000;
 const MAPPINGS: u32 = 1_000_000;
@@ -143,6 +144,10 @@ fn policy(random: &mut Random, rules: usize, prefixes: usize) -> PolicyInput {
         let inbound = vec![set(Layer::SubnetGroup), set(Layer::NicGroup)];
         let (mac, name) = ([2, 0, 0, 0, 0, 1], "nic".to_owned());
         NicInput {
+            subnets: Vec::new(),
+            primary: true,
+            dns_servers: Vec::new(),
+            vni: Vni::MAX,
             port,
             name,
             addresses: vec![address],
@@ -179,6 +184,7 @@ fn policy(random: &mut Random, rules: usize, prefixes: usize) -> PolicyInput {
         generation: 1,
         nics,
         mappings: (0..MAPPINGS).map(mapping).collect(),
+        ..PolicyInput::default()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::mapping::MappingTable;
 use crate::nic::NicPolicy;
 use crate::route_table::RouteTable;
 use crate::rule_set::RuleSet;
+use crate::segment::{Receivers, Segments};
 use crate::snapshot::{Lineage, NicTable, Snapshot};
 
 /// Turns policies into snapshots, generation by generation.
@@ -87,11 +88,17 @@ impl Compiler {
         };
         let (mappings, lineage) = (self.mappings.clone(), self.lineage.clone());
         let nics = NicTable::new(nics);
+        let segments = input.segments.iter();
+        let segments: Segments = segments
+            .map(|segment| (segment.vni, Receivers::of(segment, &input.nics)))
+            .collect();
         Ok(Snapshot::new(
             input.generation,
             nics,
             mappings,
             limits.mappings_max,
+            input.uplink,
+            segments,
             lineage,
         ))
     }

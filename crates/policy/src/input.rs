@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use flow::{Encap, PortId};
 use ipnet::IpNet;
+use wire::Vni;
 
 /// A virtual network within a policy: an index, dense from zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +25,30 @@ pub struct PolicyInput {
     pub nics: Vec<NicInput>,
     /// Where customer addresses live, on this host or another.
     pub mappings: Vec<MappingInput>,
+    /// The way to other hosts, if this one has any.
+    pub uplink: Option<UplinkInput>,
+    /// What may come off the uplink, by VNI; each VNI at most once.
+    pub segments: Vec<SegmentInput>,
+}
+
+/// The way to other hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UplinkInput {
+    /// The largest inner IP packet that fits the underlay, in bytes: its MTU without the outer
+    /// headers.
+    pub mtu: u16,
+}
+
+/// What may come off the uplink with one VNI.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentInput {
+    /// The VXLAN network identifier.
+    pub vni: Vni,
+    /// The network with this VNI, and after it those whose NICs it may be used to reach: its peers,
+    /// for senders that give the VNI of their own network (SEMANTICS D5). The NICs of all are
+    /// receivers, found by Ethernet address, those of earlier networks first; the hosts of all
+    /// their remote mappings are trusted senders (provider address validation, SEMANTICS D6).
+    pub vnets: Vec<VnetId>,
 }
 
 /// One NIC's policy.
@@ -35,6 +60,12 @@ pub struct NicInput {
     pub name: String,
     /// Its addresses: the only sources it may send from, unless it forwards.
     pub addresses: Vec<IpAddr>,
+    /// The range of the subnet each of these addresses is in, in the same order.
+    pub subnets: Vec<IpNet>,
+    /// Whether it is its guest's first NIC, the one with the default route.
+    pub primary: bool,
+    /// The name servers its guest is told of.
+    pub dns_servers: Vec<IpAddr>,
     /// The virtual router's addresses as its guest knows them: who sends it ICMP errors. At most
     /// one of each family counts, the first.
     pub gateways: Vec<IpAddr>,
@@ -42,6 +73,8 @@ pub struct NicInput {
     pub mac: [u8; 6],
     /// Its virtual network.
     pub vnet: VnetId,
+    /// The VXLAN network identifier of that network.
+    pub vni: Vni,
     /// Whether it may send and receive packets that are not its own (a virtual appliance).
     pub ip_forwarding: bool,
     /// Whether the virtual network counts as a router hop for what this NIC sends.
@@ -200,7 +233,10 @@ pub enum MappingTarget {
     Remote {
         /// The NIC's Ethernet address there.
         mac: [u8; 6],
-        /// How to reach that host.
+        /// How to reach that host, with the VNI of the mapping's network.
         encap: Encap,
+        /// Whether the sender's network gives the VNI instead (SEMANTICS D5: `use_dst_vnet_vni`
+        /// false).
+        vni_of_sender: bool,
     },
 }

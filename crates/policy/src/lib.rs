@@ -25,8 +25,10 @@ mod mapping;
 pub mod naive;
 mod nic;
 mod observer;
+mod providers;
 mod route_table;
 mod rule_set;
+mod segment;
 mod snapshot;
 mod tuple;
 
@@ -37,6 +39,7 @@ pub use mapping::{MappingChange, MappingSlot};
 pub use nic::{Judgement, NicPolicy};
 pub use observer::{Direction, LayerView, MappingView, Observer, RuleView};
 pub use route_table::{Overridden, RouteRef};
+pub use segment::Segment;
 pub use snapshot::Snapshot;
 pub use tuple::Tuple;
 

@@ -10,6 +10,7 @@ use hashbrown::HashTable;
 
 use crate::error::CompileError;
 use crate::input::{MappingInput, MappingTarget, VnetId};
+use crate::providers::Providers;
 
 /// A change of one mapping: the address's new target, or none when it is gone.
 pub type MappingChange = (VnetId, IpAddr, Option<MappingTarget>);
@@ -57,6 +58,7 @@ pub(crate) struct MappingTable {
     /// Spreads entries within a shard; seeded by chance, because tenants choose addresses.
     hasher: RandomState,
     len: usize,
+    providers: Providers,
 }
 
 #[derive(Clone, Debug)]
@@ -82,6 +84,7 @@ impl MappingTable {
             groups,
             hasher: RandomState::default(),
             len: 0,
+            providers: Providers::default(),
         }
     }
 
@@ -157,6 +160,7 @@ impl MappingTable {
                 continue;
             }
             touched.push(slot);
+            table.providers.follow(vnet, current, target);
             let hash = table.hash(vnet, address);
             table.len = table.len + usize::from(target.is_some()) - usize::from(current.is_some());
             table
@@ -181,7 +185,7 @@ impl MappingTable {
         mappings: &[MappingInput],
         skipped: u32,
     ) -> Result<MappingTable, CompileError> {
-        let (shards, len) = self.filled(mappings)?;
+        let (shards, len, providers) = self.filled(mappings)?;
         let mut shards = shards.into_iter();
         let groups = self.groups.iter().map(|old| {
             let shards = old.shards.each_ref().map(|old| {
@@ -202,7 +206,13 @@ impl MappingTable {
             groups,
             hasher: self.hasher.clone(),
             len,
+            providers,
         })
+    }
+
+    /// On which hosts each network has NICs.
+    pub(crate) fn providers(&self) -> &Providers {
+        &self.providers
     }
 
     /// Bytes on the heap.
@@ -210,7 +220,7 @@ impl MappingTable {
         let shards = FAN_OUT * FAN_OUT;
         let entries = (0..shards).map(|index| self.shard(index).entries.allocation_size());
         let fixed = shards * size_of::<Shard>() + FAN_OUT * size_of::<Group>();
-        fixed + entries.sum::<usize>()
+        fixed + entries.sum::<usize>() + self.providers.memory_bytes()
     }
 
     fn hash(&self, vnet: VnetId, address: IpAddr) -> u64 {
@@ -232,8 +242,12 @@ impl MappingTable {
         Arc::make_mut(&mut group.shards[index % FAN_OUT])
     }
 
-    /// New shards with `mappings` in them, versions not yet set, and how many there are.
-    fn filled(&self, mappings: &[MappingInput]) -> Result<(Vec<Shard>, usize), CompileError> {
+    /// New shards with `mappings` in them, versions not yet set, how many there are, and where they
+    /// lead.
+    fn filled(
+        &self,
+        mappings: &[MappingInput],
+    ) -> Result<(Vec<Shard>, usize, Providers), CompileError> {
         let shard_of = |mapping: &MappingInput| {
             MappingSlot::of(mapping.vnet, mapping.address).index() / SLOTS_PER_SHARD
         };
@@ -247,6 +261,7 @@ impl MappingTable {
         };
         let mut shards: Vec<Shard> = counts.into_iter().map(sized).collect();
         let mut len = 0;
+        let mut providers = Providers::default();
         for mapping in mappings {
             let &MappingInput {
                 vnet,
@@ -260,11 +275,12 @@ impl MappingTable {
                 Some(_) => return Err(CompileError::ConflictingMapping { vnet, address }),
                 None => {
                     shard.set(hash, vnet, address, Some(target), &self.hasher);
+                    providers.follow(vnet, None, Some(target));
                     len += 1;
                 }
             }
         }
-        Ok((shards, len))
+        Ok((shards, len, providers))
     }
 
     /// `new` with versions that follow `old`'s; none when `old` itself will do.

@@ -2,6 +2,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use flow::PortId;
+use ipnet::IpNet;
+use wire::Vni;
 
 use crate::classifier::Located;
 use crate::input::{Access, Layer, NicInput, VnetId};
@@ -28,10 +30,18 @@ pub struct NicPolicy {
     pub name: String,
     /// Its addresses, as they were given.
     pub addresses: Vec<IpAddr>,
+    /// The range of the subnet each of these addresses is in, in the same order.
+    pub subnets: Vec<IpNet>,
+    /// Whether it is its guest's first NIC, the one with the default route.
+    pub primary: bool,
+    /// The name servers its guest is told of.
+    pub dns_servers: Vec<IpAddr>,
     /// Its Ethernet address.
     pub mac: [u8; 6],
     /// Its virtual network.
     pub vnet: VnetId,
+    /// The VXLAN network identifier of that network.
+    pub vni: Vni,
     /// Whether it may send and receive packets that are not its own.
     pub ip_forwarding: bool,
     /// Whether the virtual network counts as a router hop for what it sends.
@@ -65,8 +75,12 @@ impl NicPolicy {
             port: nic.port,
             name: nic.name.clone(),
             addresses: nic.addresses.clone(),
+            subnets: nic.subnets.clone(),
+            primary: nic.primary,
+            dns_servers: nic.dns_servers.clone(),
             mac: nic.mac,
             vnet: nic.vnet,
+            vni: nic.vni,
             ip_forwarding: nic.ip_forwarding,
             decrement_ttl: nic.decrement_ttl,
             mtu: nic.mtu,
@@ -132,7 +146,8 @@ impl NicPolicy {
     /// Bytes on the heap, without what is shared with other NICs.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.name.capacity()
-            + self.addresses.capacity() * size_of::<IpAddr>()
+            + (self.addresses.capacity() + self.dns_servers.capacity()) * size_of::<IpAddr>()
+            + self.subnets.capacity() * size_of::<IpNet>()
             + size_of_val(&*self.owned)
             + size_of_val(&*self.outbound)
             + size_of_val(&*self.inbound)

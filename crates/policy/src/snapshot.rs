@@ -3,12 +3,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use flow::PortId;
+use wire::Vni;
 
 use crate::error::{CompileError, Counted};
-use crate::input::{MappingTarget, NextHop, VnetId};
+use crate::input::{MappingTarget, NextHop, UplinkInput, VnetId};
 use crate::mapping::{MappingChange, MappingSlot, MappingTable};
 use crate::nic::NicPolicy;
 use crate::observer::{MappingView, Observer};
+use crate::providers::Providers;
+use crate::segment::{Receivers, Segment, Segments};
 
 /// One generation of the policy: immutable, and cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,6 +20,8 @@ pub struct Snapshot {
     nics: Arc<NicTable>,
     mappings: MappingTable,
     mappings_max: usize,
+    uplink: Option<UplinkInput>,
+    segments: Arc<Segments>,
     lineage: Lineage,
 }
 
@@ -82,6 +87,8 @@ impl Snapshot {
         nics: NicTable,
         mappings: MappingTable,
         mappings_max: usize,
+        uplink: Option<UplinkInput>,
+        segments: Segments,
         lineage: Lineage,
     ) -> Snapshot {
         Snapshot {
@@ -89,6 +96,8 @@ impl Snapshot {
             nics: Arc::new(nics),
             mappings,
             mappings_max,
+            uplink,
+            segments: Arc::new(segments),
             lineage,
         }
     }
@@ -170,6 +179,28 @@ impl Snapshot {
         }
     }
 
+    /// The way to other hosts, if there is any.
+    pub fn uplink(&self) -> Option<UplinkInput> {
+        self.uplink
+    }
+
+    /// What may come off the uplink with this VNI.
+    #[inline]
+    pub fn segment(&self, vni: Vni) -> Option<Segment<'_>> {
+        let receivers = self.segments.get(&vni)?;
+        Some(Segment::new(vni, receivers, self))
+    }
+
+    /// All VNIs that may come off the uplink, in no order.
+    pub fn segments(&self) -> impl Iterator<Item = Segment<'_>> {
+        let segments = self.segments.iter();
+        segments.map(|(vni, receivers)| Segment::new(*vni, receivers, self))
+    }
+
+    pub(crate) fn providers(&self) -> &Providers {
+        self.mappings.providers()
+    }
+
     /// How many mappings there are.
     pub fn mappings_len(&self) -> usize {
         self.mappings.len()
@@ -213,6 +244,8 @@ impl Snapshot {
             nics: Arc::clone(&self.nics),
             mappings,
             mappings_max: self.mappings_max,
+            uplink: self.uplink,
+            segments: Arc::clone(&self.segments),
             lineage: self.lineage.derive(),
         })
     }
@@ -239,6 +272,12 @@ impl Snapshot {
                 .map(|table| size_of_val(&***table) + table.memory_bytes())
                 .sum::<usize>()
             + self.mappings.memory_bytes()
+            + self.segments.allocation_size()
+            + self
+                .segments
+                .values()
+                .map(Receivers::memory_bytes)
+                .sum::<usize>()
     }
 
     pub(crate) fn mapping_table(&self) -> &MappingTable {

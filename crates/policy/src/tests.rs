@@ -4,6 +4,7 @@ mod agree;
 mod cache;
 mod limits;
 mod mappings;
+mod segments;
 mod semantics;
 mod strategies;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use flow::PortId;
 use ipnet::IpNet;
+use wire::Vni;
 
 use crate::input::{
     Access, AddressSet, Layer, NicInput, PolicyInput, RouteTableInput, RuleInput, RuleSetInput,
@@ -22,6 +24,10 @@ use crate::{Compiler, LayerView, Limits, Observer, Snapshot};
 /// A NIC behind `port` that nothing restricts and that has no routes.
 fn nic(port: u16) -> NicInput {
     NicInput {
+        subnets: Vec::new(),
+        primary: true,
+        dns_servers: Vec::new(),
+        vni: Vni::MAX,
         port: PortId(port),
         name: format!("nic-{port}"),
         addresses: vec![address("10.0.1.4")],
@@ -44,6 +50,7 @@ fn policy_of(nics: Vec<NicInput>) -> PolicyInput {
         generation: 1,
         nics,
         mappings: Vec::new(),
+        ..PolicyInput::default()
     }
 }
 

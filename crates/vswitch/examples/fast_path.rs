@@ -24,7 +24,7 @@ use policy::input::{
     RouteInput, RouteSource, RouteTableInput, RuleInput, RuleSetInput, VnetId,
 };
 use vswitch::{EngineWork, Limits, Outcome, Switch, router_mac};
-use wire::MacAddr;
+use wire::{MacAddr, Vni};
 use wire::compose::{Endpoint, Packet};
 
 const SENDER: PortId = PortId(1);
@@ -202,6 +202,10 @@ fn policy(rules: usize) -> PolicyInput {
         [Layer::SubnetGroup, Layer::NicGroup],
     );
     let mut nic = |port: PortId, addresses: Vec<IpAddr>, mac| NicInput {
+        subnets: Vec::new(),
+        primary: true,
+        dns_servers: Vec::new(),
+        vni: Vni::MAX,
         port,
         name: port.to_string(),
         addresses,
@@ -236,6 +240,7 @@ fn policy(rules: usize) -> PolicyInput {
             ),
             nic(RECEIVER, receiving, [2, 0, 0, 0, 0, 2]),
         ],
+        ..PolicyInput::default()
     }
 }
 

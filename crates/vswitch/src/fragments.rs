@@ -69,7 +69,7 @@ impl FragmentTable {
             *entry = Remembered { ports, until };
             return Ok(());
         }
-        let slot = usize::from(key.port.0);
+        let slot = usize::from(key.port.guest().0);
         if self.is_full(slot) && now >= self.search_after {
             self.search_after = now + timeout / SEARCHES_PER_TIMEOUT;
             self.expire(now);
@@ -96,7 +96,7 @@ impl FragmentTable {
         self.entries.retain(|key, entry| {
             let alive = now < entry.until;
             if !alive {
-                per_port[usize::from(key.port.0)] -= 1;
+                per_port[usize::from(key.port.guest().0)] -= 1;
             }
             alive
         });

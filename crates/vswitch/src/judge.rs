@@ -184,7 +184,7 @@ impl Judge<'_> {
                     stamp,
                 })
                 .map_err(dropped),
-            Some(MappingTarget::Remote { mac, encap }) => {
+            Some(MappingTarget::Remote { mac, encap, .. }) => {
                 let transposition = Transposition {
                     verdict: Verdict::Uplink,
                     eth_dst: MacAddr(mac),

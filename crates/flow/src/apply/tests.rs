@@ -71,8 +71,14 @@ proptest! {
     }
 
     #[test]
-    fn source_ports_are_dynamic_ports(hash: u32) {
-        prop_assert!(outer_source_port(hash) >= 49_152);
+    fn a_source_port_is_a_dynamic_port_and_the_same_wherever_the_flow_came_in(
+        src: u32, dst: u32, ports: (u16, u16), at in 1u16..=PortId::MAX.0,
+    ) {
+        let (src, dst) = (Ipv4Addr::from(src).into(), Ipv4Addr::from(dst).into());
+        let key = FlowKey::new(PortId(1), src, dst, 6, ports.0, ports.1);
+        prop_assert!(outer_source_port(&key) >= 49_152);
+        let elsewhere = key.at(PortId(at).from_uplink());
+        prop_assert_eq!(outer_source_port(&elsewhere), outer_source_port(&key));
     }
 }
 
@@ -139,7 +145,8 @@ fn the_tunnel_says_what_the_flow_says() {
         src: MacAddr([2, 0, 0, 0, 0, 1]),
         dst: MacAddr([2, 0, 0, 0, 0, 2]),
     };
-    let inner = frame_v4(64, &[9; 34]);
+    let mut inner = frame_v4(64, &[9; 34]);
+    inner[12..16].copy_from_slice(&[0x08, 0x00, 0x45, 0x2f]);
     let ends = [
         (
             IpAddr::from(Ipv4Addr::new(192, 0, 2, 1)),
@@ -161,7 +168,7 @@ fn the_tunnel_says_what_the_flow_says() {
             dst_port: 4789,
         };
         let mut out = [0; 200];
-        let len = encapsulate(&encap, link, 0x0001_0002, &inner, &mut out).expect("room for both");
+        let len = encapsulate(&encap, link, 50_001, &inner, &mut out).expect("room for both");
         assert_eq!(len, inner.len() + overhead);
         let (outer, range) = pop_vxlan(&out[..len]).expect("what was pushed");
         assert_eq!(out[range], inner);
@@ -172,9 +179,10 @@ fn the_tunnel_says_what_the_flow_says() {
         assert_eq!((outer.outer_src, outer.outer_dst), (outer_src, outer_dst));
         assert_eq!(
             (outer.vni, outer.dst_port, outer.src_port),
-            (vni, 4789, 49_152 | 3)
+            (vni, 4789, 50_001)
         );
-        assert_eq!((outer.ttl, outer.dscp_ecn), (64, 0));
+        // Of the inner traffic class 0x2f the ECN field shows, and no DSCP.
+        assert_eq!((outer.ttl, outer.dscp_ecn), (64, 3));
         if outer_src.is_ipv4() {
             // Flags and fragment offset: "don't fragment" and nothing else.
             assert_eq!(out[L3 + 6..L3 + 8], [0x40, 0]);
@@ -184,7 +192,22 @@ fn the_tunnel_says_what_the_flow_says() {
 }
 
 #[test]
-fn neighbouring_hashes_spread_over_the_source_ports() {
-    let ports: std::collections::HashSet<u16> = (0..16_384).map(outer_source_port).collect();
-    assert_eq!(ports.len(), 16_384);
+fn neighbouring_flows_spread_over_the_source_ports() {
+    let address = |last| IpAddr::from(Ipv4Addr::new(10, 0, 0, last));
+    let flow = |port| FlowKey::new(PortId(1), address(4), address(5), 6, port, 443);
+    let of = |port| outer_source_port(&flow(port));
+    let ports: std::collections::HashSet<u16> = (0..16_384).map(of).collect();
+    // So many throws leave 1/e of as many places empty.
+    assert!(ports.len() > 10_000, "{} ports in use", ports.len());
+}
+
+#[test]
+fn the_ecn_field_of_ipv6_lies_across_two_bytes() {
+    let mut frame = vec![0; 60];
+    frame[12..16].copy_from_slice(&[0x86, 0xdd, 0x6b, 0xe5]);
+    assert_eq!(ecn_of(&frame), 2);
+    assert_eq!(ecn_of(&frame[..15]), 0);
+    frame[12] = 0x08;
+    frame[13] = 0x06;
+    assert_eq!(ecn_of(&frame), 0);
 }

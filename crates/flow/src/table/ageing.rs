@@ -64,8 +64,8 @@ impl FlowTable {
         let class = self.class_of(leader);
         let follower = self.slab.peer(leader);
         let list = match class {
-            Class::Drop => self.drop_list(self.slab.hot(leader).key.port()),
-            Class::Unanswered => self.unanswered_list(self.slab.hot(leader).key.port()),
+            Class::Drop => self.drop_list(self.slab.hot(leader).key.owner()),
+            Class::Unanswered => self.unanswered_list(self.slab.hot(leader).key.owner()),
             class => table_list(class),
         };
         self.push(list, leader, class);
@@ -73,7 +73,7 @@ impl FlowTable {
             self.slab.hot_mut(follower).set_class(class);
             // So that the answering port, too, finds what it may recycle.
             if class == Class::Unanswered {
-                let list = self.unanswered_list(self.slab.hot(follower).key.port());
+                let list = self.unanswered_list(self.slab.hot(follower).key.owner());
                 self.push(list, follower, class);
             }
         }

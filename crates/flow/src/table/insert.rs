@@ -63,7 +63,7 @@ impl FlowTable {
             self.slab.cold_mut(follower).peer = leader;
         }
         if pair.is_drop() {
-            self.ports[usize::from(forward.key.port().0)].drops += 1;
+            self.ports[usize::from(forward.key.owner().0)].drops += 1;
         }
         self.enlist(leader);
         Ok(self.slab.id(leader))
@@ -86,7 +86,7 @@ impl FlowTable {
                 break;
             }
             let hot = self.slab.hot(slot);
-            if !hot.is_vacant() && hot.key.port() == port {
+            if !hot.is_vacant() && hot.key.owner() == port {
                 self.remove_pair(slot, Removal::Requested, removed);
             }
         }
@@ -156,7 +156,7 @@ impl FlowTable {
         hot.set_transposition(&half.transposition, encap);
         self.slab.cold_mut(slot).occupy(half.stamp, now);
         self.index.insert(self.hash_key(&half.key), slot);
-        self.ports[usize::from(half.key.port().0)].entries += 1;
+        self.ports[usize::from(half.key.owner().0)].entries += 1;
         slot
     }
 
@@ -165,7 +165,7 @@ impl FlowTable {
         self.lists.unlink(slot);
         self.index.remove(self.hash_key(&hot.key), slot);
         self.release_encap(hot.encap());
-        let uses = &mut self.ports[usize::from(hot.key.port().0)];
+        let uses = &mut self.ports[usize::from(hot.key.owner().0)];
         uses.entries -= 1;
         if hot.class() == Class::Drop {
             uses.drops -= 1;
@@ -201,7 +201,7 @@ impl FlowTable {
     /// Whether the pair would fit into an empty table; if not, nothing should be recycled for it.
     fn check_possible(&self, pair: &FlowPair) -> Result<(), InsertError> {
         for key in keys(pair) {
-            let port = key.port();
+            let port = key.owner();
             if usize::from(port.0) >= self.ports.len() {
                 return Err(InsertError::UnknownPort(port));
             }
@@ -219,18 +219,18 @@ impl FlowTable {
     fn lack(&self, pair: &FlowPair) -> Option<Lack> {
         let replaced = self.replaced(pair);
         let replaced = || replaced.iter().flatten().map(|&slot| self.slab.hot(slot));
-        let port = pair.forward.key.port();
+        let port = pair.forward.key.owner();
         if pair.is_drop() {
             let gone = count(
-                replaced().filter(|hot| hot.class() == Class::Drop && hot.key.port() == port),
+                replaced().filter(|hot| hot.class() == Class::Drop && hot.key.owner() == port),
             );
             if self.port_drops(port) - gone + 1 > self.limits.drops_per_port_max() {
                 return Some(Lack::Drops(port));
             }
         }
         for key in keys(pair) {
-            let port = key.port();
-            let gone = count(replaced().filter(|hot| hot.key.port() == port));
+            let port = key.owner();
+            let gone = count(replaced().filter(|hot| hot.key.owner() == port));
             let wanted = self.port_len(port) - gone + at_port(pair, port);
             if wanted > self.limits.flows_per_port_max.get() {
                 return Some(Lack::Port(port));
@@ -283,7 +283,7 @@ fn keys(pair: &FlowPair) -> impl Iterator<Item = &FlowKey> {
 
 /// How many entries the pair has at a port.
 fn at_port(pair: &FlowPair, port: PortId) -> u32 {
-    count(keys(pair).filter(|key| key.port() == port))
+    count(keys(pair).filter(|key| key.owner() == port))
 }
 
 fn count(items: impl Iterator) -> u32 {

@@ -29,6 +29,14 @@ pub struct NicGenerations {
 }
 
 impl Generations {
+    /// Something that no topology says changed for all paths: the underlay's MTU.
+    pub fn advance_paths(&mut self) {
+        self.policy = self.policy.saturating_add(1);
+        for nic in self.nics.values_mut() {
+            nic.path = self.policy;
+        }
+    }
+
     pub(super) fn of(&self, nic: &NicName) -> NicGenerations {
         let new = NicGenerations {
             path: self.policy,

@@ -17,7 +17,7 @@ fn ports(topology: &Topology) -> BTreeMap<NicName, PortId> {
 fn compiled(topology: &Topology) -> PolicyInput {
     let mut generations = Generations::default();
     advance(&mut generations, None, topology, false);
-    compile(topology, &ports(topology), &generations)
+    compile(topology, &ports(topology), &generations, Some(1_550))
 }
 
 fn nic<'p>(policy: &'p PolicyInput, name: &str) -> &'p NicInput {
@@ -233,7 +233,14 @@ fn remote_addresses_are_reached_through_the_uplink() {
     };
     let mac = [0x02, 0xc1, 0xea, 0, 0, 0x20];
     assert_eq!(remote[0].address, address("10.0.0.20"));
-    assert_eq!(remote[0].target, MappingTarget::Remote { mac, encap });
+    assert_eq!(
+        remote[0].target,
+        MappingTarget::Remote {
+            mac,
+            encap,
+            vni_of_sender: false
+        }
+    );
     let vm = nic(&policy, "vm-1/store");
     assert!(vm.decrement_ttl);
     assert_eq!(
@@ -247,7 +254,7 @@ fn a_nic_without_a_port_is_nowhere() {
     let topology = good(&example("two-guests.yaml"));
     let mut ports = ports(&topology);
     ports.remove(&"bob/nic0".parse().expect("a name"));
-    let policy = compile(&topology, &ports, &Generations::default());
+    let policy = compile(&topology, &ports, &Generations::default(), None);
     assert_eq!((policy.nics.len(), policy.mappings.len()), (1, 1));
 }
 
@@ -372,7 +379,7 @@ fn reevaluation_is_for_all_and_is_remembered() {
     );
     let topology = good(&source);
     advance(&mut after, Some(&topology), &topology, false);
-    let policy = compile(&topology, &ports(&topology), &after);
+    let policy = compile(&topology, &ports(&topology), &after, None);
     let web = nic(&policy, "web-1/nic0");
     assert_eq!(
         (
@@ -428,4 +435,50 @@ fn all_examples_compile_to_prefixes_without_stray_bits() {
             assert!(!nic.addresses.is_empty(), "{name}: {}", nic.name);
         }
     }
+}
+
+#[test]
+fn a_vni_may_come_for_the_peers_of_its_network_too() {
+    let vnets = "\
+vnets:
+  hub: {addressSpace: [10.0.0.0/16], vni: 5000, subnets: {a: {prefix: 10.0.1.0/24}}, \
+             peerings: [spoke]}
+  spoke: {addressSpace: [10.1.0.0/16], vni: 5001, subnets: {a: {prefix: 10.1.1.0/24}}, \
+             peerings: [hub]}
+  lone: {addressSpace: [10.2.0.0/16], vni: 5002, subnets: {a: {prefix: 10.2.1.0/24}}}
+";
+    let policy = compiled(&good(vnets));
+    let reached: Vec<(u32, usize)> = policy
+        .segments
+        .iter()
+        .map(|segment| (segment.vni.get(), segment.vnets.len()))
+        .collect();
+    assert_eq!(reached, [(5000, 2), (5002, 1), (5001, 2)]);
+    let own: Vec<VnetId> = policy.segments.iter().map(|one| one.vnets[0]).collect();
+    assert_eq!(
+        own,
+        [VnetId(0), VnetId(1), VnetId(2)],
+        "each network's own first"
+    );
+}
+
+#[test]
+fn a_nic_that_says_nothing_of_its_mtu_fits_the_way_to_other_hosts() {
+    let topology = good(&example("tap-vm-and-container.yaml"));
+    let mtu = |underlay, name| {
+        let generations = Generations::default();
+        let policy = compile(&topology, &ports(&topology), &generations, underlay);
+        (
+            policy.uplink.map(|uplink| uplink.mtu),
+            nic(&policy, name).mtu,
+        )
+    };
+    assert_eq!(mtu(None, "vm-1/front"), (None, 1_500));
+    assert_eq!(mtu(Some(1_500), "vm-1/front"), (Some(1_450), 1_450));
+    assert_eq!(mtu(Some(9_000), "vm-1/front"), (Some(8_950), 1_500));
+    assert_eq!(
+        mtu(Some(1_500), "vm-1/store"),
+        (Some(1_450), 9_000),
+        "as the topology says"
+    );
 }

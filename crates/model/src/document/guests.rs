@@ -116,8 +116,8 @@ fn nic(
     );
     let ip_forwarding = fields.boolean("ipForwarding", false, sink);
     let mtu = match fields.get("mtu") {
-        Some(cursor) => cursor.integer(limits::MTUS, sink)?.value,
-        None => limits::MTU_DEFAULT,
+        Some(cursor) => Some(cursor.integer(limits::MTUS, sink)?.value),
+        None => None,
     };
     // A NIC whose own address could not be read must not be given another one.
     if bad_address || matches!(mac, Some(None)) {

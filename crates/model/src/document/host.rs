@@ -110,7 +110,9 @@ fn mapping(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<Mapping> {
     let mac = fields
         .required("mac", sink)
         .and_then(|cursor| values::mac(&cursor, sink));
+    let use_destination_vni = fields.boolean("useDestinationVni", true, sink);
     Some(Mapping {
+        use_destination_vni,
         vnet: vnet?,
         address: address?,
         provider: provider?,

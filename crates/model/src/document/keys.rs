@@ -158,7 +158,13 @@ pub(crate) const NIC_ONLY: &[&str] = &[
 
 pub(crate) const UPLINK: &[KeySpec] = &[key("interface"), key("providerAddress"), key("vxlanPort")];
 
-pub(crate) const MAPPING: &[KeySpec] = &[key("vnet"), key("address"), key("provider"), key("mac")];
+pub(crate) const MAPPING: &[KeySpec] = &[
+    key("vnet"),
+    key("address"),
+    key("provider"),
+    key("mac"),
+    key("useDestinationVni"),
+];
 
 pub(crate) const HOST: &[KeySpec] = &[
     key("flowsPerNic"),

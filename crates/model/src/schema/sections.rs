@@ -283,7 +283,7 @@ fn nic(key: &str) -> Option<Value> {
         "ipForwarding" => boolean(false, "Whether it may forward packets of others."),
         "mtu" => described(
             integer(&limits::MTUS),
-            "The largest IP packet; 1500 when absent.",
+            "The largest IP packet; when absent 1500, or less where the uplink takes less.",
         ),
         _ => return None,
     })
@@ -304,6 +304,10 @@ fn mapping(key: &str) -> Option<Value> {
         "address" => described(reference("address"), "The customer address."),
         "provider" => described(reference("address"), "The provider address of its host."),
         "mac" => reference("mac"),
+        "useDestinationVni" => boolean(
+            true,
+            "Whether frames to it carry the VNI of its network, or else that of the sender's.",
+        ),
         _ => return None,
     })
 }

@@ -5,11 +5,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use wire::MacAddr;
 
 use super::choice::choice;
 use super::text;
+use crate::validate::limits::MTU_DEFAULT;
 
 /// A NIC's name: its guest's, a slash, its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -127,8 +129,19 @@ pub struct Nic {
     pub accelerated_networking: bool,
     /// Whether it may send and receive packets that are not its own.
     pub ip_forwarding: bool,
-    /// The largest IP packet it takes, in bytes.
-    pub mtu: u16,
+    /// The largest IP packet it takes, in bytes; what is absent follows from the host
+    /// ([`Nic::mtu_within`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
+}
+
+impl Nic {
+    /// The largest IP packet the NIC takes: what the topology says; else 1500, or less where the
+    /// way to other hosts takes less, so that a guest has one MTU that fits everywhere.
+    pub fn mtu_within(&self, uplink_mtu: Option<u16>) -> u16 {
+        let fitting = uplink_mtu.map_or(MTU_DEFAULT, |uplink| uplink.min(MTU_DEFAULT));
+        self.mtu.unwrap_or(fitting)
+    }
 }
 
 /// An address of a NIC, and what its guest needs to use it.
@@ -141,4 +154,11 @@ pub struct NicAddress {
     pub prefix_length: u8,
     /// The subnet's gateway.
     pub gateway: IpAddr,
+}
+
+impl NicAddress {
+    /// The range of its subnet.
+    pub fn subnet(&self) -> Option<IpNet> {
+        Some(IpNet::new(self.address, self.prefix_length).ok()?.trunc())
+    }
 }

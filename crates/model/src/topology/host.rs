@@ -81,6 +81,20 @@ pub struct Uplink {
     pub vxlan_port: u16,
 }
 
+impl Uplink {
+    /// The largest inner IP packet that fits the underlay, whose own MTU is `underlay_mtu`: the
+    /// outer IP, UDP and VXLAN headers and the inner Ethernet header are in the way (RFC 7348, 5).
+    pub fn mtu(&self, underlay_mtu: u16) -> u16 {
+        const UDP_VXLAN_ETHERNET: u16 = 8 + 8 + 14;
+        let ip = if self.provider_address.is_ipv4() {
+            20
+        } else {
+            40
+        };
+        underlay_mtu.saturating_sub(ip + UDP_VXLAN_ETHERNET)
+    }
+}
+
 /// A customer address on another host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -94,4 +108,11 @@ pub struct Mapping {
     /// The NIC's Ethernet address there.
     #[serde(with = "text::mac")]
     pub mac: MacAddr,
+    /// Whether frames to it carry the VNI of its own network, or else that of the sender's.
+    #[serde(default = "yes")]
+    pub use_destination_vni: bool,
+}
+
+fn yes() -> bool {
+    true
 }

@@ -283,10 +283,12 @@ fn finish<'d>(
     let ipv6 = own
         .iter()
         .any(|address| matches!(address.address, IpAddr::V6(_)));
-    if ipv6 && draft.nic.mtu < limits::MTU_IPV6_MIN {
+    if let Some(mtu) = draft.nic.mtu
+        && ipv6
+        && mtu < limits::MTU_IPV6_MIN
+    {
         let message = format!(
-            "MTU {} on a NIC with an IPv6 address, which needs {} at least",
-            draft.nic.mtu,
+            "MTU {mtu} on a NIC with an IPv6 address, which needs {} at least",
             limits::MTU_IPV6_MIN
         );
         sink.error(&draft.nic.name.place, Code::BadValue, message);

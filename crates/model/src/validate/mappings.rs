@@ -45,6 +45,7 @@ pub(super) fn resolve(document: &Document, topology: &Topology, sink: &mut Sink)
             address: mapping.address.value,
             provider: mapping.provider.value,
             mac: mapping.mac.value,
+            use_destination_vni: mapping.use_destination_vni,
         });
     }
     mappings.sort_by(|a, b| (&a.vnet, a.address).cmp(&(&b.vnet, b.address)));

@@ -45,6 +45,7 @@ fn remote(host: u8) -> MappingTarget {
     MappingTarget::Remote {
         mac: [2, 0, 0, 0, 0, host],
         encap,
+        vni_of_sender: false,
     }
 }
 

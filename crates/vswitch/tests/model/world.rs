@@ -79,6 +79,7 @@ pub(crate) fn remote(host: u8, vnet: u8) -> MappingTarget {
     MappingTarget::Remote {
         mac: [2, 1, 0, 0, 0, host],
         encap,
+        vni_of_sender: false,
     }
 }
 
@@ -100,6 +101,10 @@ impl World {
             self.map(vnet, address, Some(MappingTarget::Port(id)));
         }
         self.input.nics.push(NicInput {
+            subnets: Vec::new(),
+            primary: true,
+            dns_servers: Vec::new(),
+            vni: Vni::MAX,
             port: id,
             name: format!("nic{port}"),
             addresses,

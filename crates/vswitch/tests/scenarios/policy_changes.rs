@@ -199,7 +199,7 @@ fn a_connection_follows_its_address_to_another_host() {
     connect(&mut bench, &talk);
     let elsewhere = remote(9, 0);
     bench.move_mapping((VnetId(0), SHARED, Some(elsewhere)));
-    let MappingTarget::Remote { mac, encap } = elsewhere else {
+    let MappingTarget::Remote { mac, encap, .. } = elsewhere else {
         panic!("on another host")
     };
     let sent = bench.send(1, &talk.ask(ACK));

@@ -170,12 +170,12 @@ fn a_port_beyond_the_limit_is_an_error() {
         bench.insert(&drop_at(10, 1)),
         Err(InsertError::UnknownPort(PortId(10)))
     );
-    let far = pair_between(1, u16::MAX, 6, 1);
+    let far = pair_between(1, 20_000, 6, 1);
     assert_eq!(
         bench.insert(&far),
-        Err(InsertError::UnknownPort(PortId(u16::MAX)))
+        Err(InsertError::UnknownPort(PortId(20_000)))
     );
-    assert_eq!(bench.table.port_len(PortId(u16::MAX)), 0);
+    assert_eq!(bench.table.port_len(PortId(20_000)), 0);
     assert_eq!(bench.table.len(), 1);
 }
 

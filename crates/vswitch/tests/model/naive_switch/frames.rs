@@ -173,7 +173,7 @@ impl NaiveSwitch {
                     usize::from(receiver.mtu),
                 )
             }
-            MappingTarget::Remote { mac, encap } => (Outcome::Uplink(encap), mac, 65_535),
+            MappingTarget::Remote { mac, encap, .. } => (Outcome::Uplink(encap), mac, 65_535),
         };
         let largest = gso.map_or(ip.l3_len, |gso| {
             headers_len(ip, frame) + usize::from(gso.size)
