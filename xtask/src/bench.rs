@@ -10,6 +10,10 @@ pub(crate) mod compare;
 pub(crate) mod cpu_time;
 pub(crate) mod cpus;
 pub(crate) mod data;
+pub(crate) mod derived;
+pub(crate) mod entrants;
+pub(crate) mod examples;
+pub(crate) mod flood;
 pub(crate) mod guard;
 pub(crate) mod inside;
 pub(crate) mod interleave;
@@ -17,11 +21,15 @@ pub(crate) mod iperf;
 pub(crate) mod kernel_peers;
 pub(crate) mod machine;
 pub(crate) mod namespace;
+pub(crate) mod new_flow_beds;
 pub(crate) mod nft_rules;
 pub(crate) mod print;
 pub(crate) mod probe;
+pub(crate) mod rate_search;
 pub(crate) mod rows;
+pub(crate) mod security_group;
 pub(crate) mod testbed;
+pub(crate) mod two_host_beds;
 pub(crate) mod workload;
 
 use std::fs;
@@ -29,7 +37,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{ValueEnum, value_parser};
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +51,7 @@ use rows::{Bar, Row};
 /// Runs of each contestant, unless the command line says more; fewer make no median.
 const RUNS_DEFAULT: u32 = 5;
 const RUNS_QUICK: u32 = 3;
-const SAMPLE: Duration = Duration::from_secs(3);
+const SAMPLE: Duration = Duration::from_millis(1500);
 const SAMPLE_QUICK: Duration = Duration::from_millis(500);
 /// How long to listen for what else runs here, and how much of it may be ignored.
 pub(crate) const LISTENING: Duration = Duration::from_millis(500);
@@ -55,9 +63,12 @@ pub(crate) struct Arguments {
     /// What to measure
     #[arg(value_enum)]
     name: Name,
-    /// Measure the peers that are no baseline as well
+    /// Measure every peer, and what only says how we compare to one
     #[arg(long)]
     peers: bool,
+    /// Measure only this part; may be there several times
+    #[arg(long, value_enum, value_name = "PART")]
+    only: Vec<data::Part>,
     /// Runs of each contestant, at least 5 [default: 5]
     #[arg(long, value_parser = value_parser!(u32).range(5..=1000))]
     runs: Option<u32>,
@@ -74,7 +85,7 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "runs")]
     quick: bool,
     /// Count a sample only if the processors' cache-line round trip is at most this, in
-    /// nanoseconds [default: 220, or CLEARWAY_BENCH_NEAR_NS]
+    /// nanoseconds [default: CLEARWAY_BENCH_NEAR_NS, or 1.5 times the lower ones of two seconds]
     #[arg(long)]
     near_ns: Option<f64>,
 }
@@ -82,7 +93,7 @@ pub(crate) struct Arguments {
 /// The benchmarks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Name {
-    /// Traffic between two guests of one host
+    /// What the data plane does, beside what the kernel does by itself
     Data,
 }
 
@@ -92,28 +103,41 @@ pub(crate) struct Frame {
     pub(crate) runs: u32,
     /// The length of one sample.
     pub(crate) sample: Duration,
-    /// Whether to measure the peers that are no baseline.
+    /// Whether samples are to be short, and figures worth nothing.
+    pub(crate) quick: bool,
+    /// Whether to measure every peer.
     pub(crate) peers: bool,
+    /// The parts to measure; all if there are none.
+    pub(crate) only: Vec<data::Part>,
     pub(crate) guard: Guard,
     pub(crate) progress: Progress,
 }
 
-/// What a benchmark hands back.
-pub(crate) struct Results {
+/// What a part of a benchmark hands back.
+pub(crate) struct Section {
+    pub(crate) title: &'static str,
     pub(crate) series: Vec<Series>,
     pub(crate) bars: Vec<Bar>,
+    /// What figures do not say.
+    pub(crate) notes: Vec<String>,
 }
 
 /// What `--json` writes and `--compare` reads.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Document {
     pub(crate) bench: String,
     pub(crate) machine: Machine,
     /// Why samples were not guarded, if they were not.
     pub(crate) unguarded: Option<String>,
+    /// The longest cache-line round trip that was near, in nanoseconds.
+    #[serde(default)]
+    pub(crate) near_ns: Option<f64>,
     /// The share of the processors that others used before the first sample, from 0 to 1.
     pub(crate) background: f64,
     pub(crate) runs: u32,
+    /// What figures do not say, part by part.
+    #[serde(default)]
+    pub(crate) notes: Vec<String>,
     pub(crate) rows: Vec<Row>,
 }
 
@@ -140,7 +164,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             .progress
             .keep(&format!("others use {percent:.0} % of the processors"));
     }
-    let results = match arguments.name {
+    let sections = match arguments.name {
         Name::Data => data::run(&mut frame)?,
     };
     let Frame {
@@ -151,15 +175,28 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     } = frame;
     drop(progress);
 
+    let series: Vec<Series> = sections
+        .iter()
+        .flat_map(|section| section.series.iter().cloned())
+        .collect();
+    let bars: Vec<Bar> = sections
+        .iter()
+        .flat_map(|section| section.bars.iter().cloned())
+        .collect();
     let document = Document {
         bench: format!("{:?}", arguments.name).to_lowercase(),
         machine: Machine::describe(),
         background,
         unguarded: guard.off_because().map(str::to_owned),
+        near_ns: guard.limit_ns(),
         runs,
-        rows: rows::rows_of(&results.series, &results.bars),
+        notes: sections
+            .iter()
+            .flat_map(|section| section.notes.iter().cloned())
+            .collect(),
+        rows: rows::rows_of(&series, &bars),
     };
-    println!("{}", print::results(&document, &results.series));
+    println!("{}", print::results(&document, &sections));
     if let Some(old) = &old {
         println!("{}", compare::text(old, &document));
     }
@@ -168,7 +205,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         fs::write(file, text + "\n").with_context(|| format!("cannot write {}", file.display()))?;
     }
     if arguments.check {
-        checked(&document.rows, &results)
+        Ok(checked(&document.rows, &series, &bars))
     } else {
         Ok(ExitCode::SUCCESS)
     }
@@ -193,12 +230,14 @@ fn frame(arguments: &Arguments) -> Result<Frame> {
         cpus::Cpus { server, client } if server == client => {
             Guard::off("this machine has one processor")
         }
-        cpus => Guard::calibrate(
-            Box::new(move || probe::round_trip_ns(cpus)),
-            Box::new(std::thread::sleep),
-            near_ns,
-            patience,
-        )?,
+        cpus => {
+            let probe = Box::new(move || probe::round_trip_ns(cpus));
+            let pause = Box::new(std::thread::sleep);
+            match near_ns {
+                Some(near_ns) => Guard::with_limit(probe, pause, near_ns, patience)?,
+                None => Guard::calibrate(probe, pause, patience)?,
+            }
+        }
     };
     if let Some(why) = guard.off_because() {
         progress.keep(&format!("samples are not guarded, because {why}"));
@@ -206,7 +245,9 @@ fn frame(arguments: &Arguments) -> Result<Frame> {
     Ok(Frame {
         runs,
         sample,
+        quick: arguments.quick,
         peers: arguments.peers,
+        only: arguments.only.clone(),
         guard,
         progress,
     })
@@ -218,21 +259,21 @@ fn read_document(file: &Path) -> Result<Document> {
     serde_json::from_str(&text).with_context(|| format!("{} is no benchmark", file.display()))
 }
 
-/// Success if every row with a bar reaches it; names those that do not.
-fn checked(rows: &[Row], results: &Results) -> Result<ExitCode> {
-    if let Some(bar) = rows::bars_without_row(&results.series, &results.bars).first() {
-        bail!("there is a bar for `{}`, which nothing measures", bar.name);
-    }
-    if rows.iter().all(|row| row.pass.is_none()) {
-        bail!("no row has a bar to check");
+/// Success if every bar is reached; names those that are not, and those that nothing measured.
+fn checked(rows: &[Row], series: &[Series], bars: &[Bar]) -> ExitCode {
+    let vain = rows::bars_without_row(series, bars);
+    for bar in &vain {
+        eprintln!("misses its bar: {}, {}: not measured", bar.name, bar.ours);
     }
     let missed: Vec<&Row> = rows.iter().filter(|row| row.pass == Some(false)).collect();
     for row in &missed {
         eprintln!("misses its bar: {}", row.verdict());
     }
-    Ok(if missed.is_empty() {
+    let passed = rows.iter().filter(|row| row.pass == Some(true)).count();
+    eprintln!("{passed} of {} bars are reached", bars.len());
+    if passed > 0 && passed == bars.len() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
+    }
 }

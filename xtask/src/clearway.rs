@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::process;
-use answers::{NicStats, NicSummary, Status, VfState};
+use answers::{DropRow, NicStats, NicSummary, Status, VfState};
 use guard::Guard;
 
 /// How long a command of ours may take; starting an agent is the longest.
@@ -28,9 +28,13 @@ const DYING: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-/// The `clearway` binary, in release mode.
+/// The `clearway` binary, in release mode, and where it runs.
 #[derive(Clone, Debug)]
-pub(crate) struct Program(PathBuf);
+pub(crate) struct Program {
+    file: PathBuf,
+    /// The network namespace that is its host; ours unless it says so.
+    netns: Option<String>,
+}
 
 /// Who serves a NIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,16 +68,34 @@ impl Program {
         }
         let file = executable(&String::from_utf8_lossy(&output.stdout))
             .context("cargo does not say where it put `clearway`")?;
-        Ok(Self(file))
+        Ok(Self { file, netns: None })
+    }
+
+    /// The same, on the host that is the network namespace `name`, as `ip netns` lists it.
+    pub(crate) fn on_host(&self, name: &str) -> Self {
+        Self {
+            file: self.file.clone(),
+            netns: Some(name.to_owned()),
+        }
     }
 
     /// Where it is.
     pub(crate) fn file(&self) -> &Path {
-        &self.0
+        &self.file
     }
 
     fn command(&self, instance: &str) -> Command {
-        let mut command = Command::new(&self.0);
+        let mut command = match &self.netns {
+            None => Command::new(&self.file),
+            // Not `ip netns exec`, which also makes a mount namespace of its own: what the agent
+            // pins and mounts in there would end with it.
+            Some(netns) => {
+                let mut command = process::tool("nsenter");
+                command.arg(format!("--net=/run/netns/{netns}"));
+                command.arg(&self.file);
+                command
+            }
+        };
         command.args(["--instance", instance]);
         command
     }
@@ -155,6 +177,11 @@ impl Instance {
     /// The counters of the only NIC of `guest`.
     pub(crate) fn stats(&self, guest: &str) -> Result<NicStats> {
         self.ask(&["nic", "stats", guest])
+    }
+
+    /// What was dropped, by NIC and reason.
+    pub(crate) fn drops(&self) -> Result<Vec<DropRow>> {
+        self.ask(&["drops"])
     }
 
     /// Takes the accelerated path away from a NIC, or gives it back, and sees that it was done.

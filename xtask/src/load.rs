@@ -9,10 +9,11 @@ pub(crate) mod histogram;
 pub(crate) mod server;
 pub(crate) mod stream;
 pub(crate) mod udp_rate;
+pub(crate) mod udp_spray;
 
 use std::io::{Write, stdout};
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -52,16 +53,30 @@ pub(crate) enum Command {
         #[command(flatten)]
         serving: Serving,
     },
-    /// Send datagrams as fast as one thread can
+    /// Send datagrams, as fast as one thread can or at a rate
     UdpBlast {
         #[command(flatten)]
         asking: Asking,
         /// Payload, in bytes
         #[arg(long, default_value_t = DATAGRAM_BYTES)]
         size: u16,
-        /// Begin with a datagram that is answered
+        #[command(flatten)]
+        pace: udp_rate::Pace,
+    },
+    /// Send one datagram on each of many flows
+    UdpSpray {
+        /// Where to
         #[arg(long)]
-        greet: bool,
+        to: IpAddr,
+        /// How many of its ports
+        #[arg(long)]
+        ports: u16,
+        /// From how many sockets
+        #[arg(long)]
+        sockets: u16,
+        /// Datagrams a second, at most
+        #[arg(long)]
+        rate: NonZeroU32,
     },
     /// Receive one stream, and note when what arrived
     StreamSink {
@@ -179,14 +194,16 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode> {
                 &server::Stop::when_input_closes(),
             )?)
         }
-        Command::UdpBlast {
-            asking,
-            size,
-            greet,
-        } => {
+        Command::UdpBlast { asking, size, pace } => {
             pin(asking.cpu)?;
-            report(&udp_rate::blast(asking.to, *size, *greet, asking.seconds)?)
+            report(&udp_rate::blast(asking.to, *size, *pace, asking.seconds)?)
         }
+        Command::UdpSpray {
+            to,
+            ports,
+            sockets,
+            rate,
+        } => report(&udp_spray::spray(*to, *ports, *sockets, *rate)?),
         Command::StreamSink { serving } => {
             pin(serving.cpu)?;
             report(&stream::sink(

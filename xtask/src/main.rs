@@ -14,9 +14,11 @@ mod load;
 mod process;
 mod progress;
 mod quickstart;
+mod scale;
 mod setup;
 #[cfg(test)]
 mod skip;
+mod soak;
 mod step;
 mod test;
 mod tidy;
@@ -54,6 +56,10 @@ enum Command {
     Bpf(bpf::Arguments),
     /// Measure, side by side with the kernel's own paths
     Bench(bench::Arguments),
+    /// Grow one thing at a time, and see what grows with it
+    Scale(scale::Arguments),
+    /// Live through minutes of random changes, kills and traffic, and find nothing wrong
+    Soak(soak::Arguments),
     /// Load generators that benchmarks start inside network namespaces
     #[command(subcommand, hide = true)]
     Load(load::Command),
@@ -71,6 +77,8 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Bpf(arguments) => bpf::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Scale(arguments) => scale::run(&arguments),
+        Command::Soak(arguments) => soak::run(&arguments),
         Command::Load(command) => load::run(&command),
         Command::Guard(arguments) => clearway::guard::run(&arguments),
     };

@@ -48,6 +48,8 @@ const CLSACT_HANDLE: TcHandle = TcHandle::new(0xc1ea, 1);
 
 /// The name of the program that runs on guests' devices.
 pub(crate) const FROM_GUEST: &str = "from_guest";
+/// The name of the program that runs on the uplink.
+pub(crate) const FROM_UPLINK: &str = "from_uplink";
 /// The name of the program that runs on the exception device.
 pub(crate) const SINK: &str = "sink";
 

@@ -78,7 +78,7 @@ pub enum OpenError {
 #[derive(Debug, Error)]
 pub enum AttachError {
     /// Ports are numbered from 1 to [`PortId::MAX`].
-    #[error("{0} is outside 1 to 4094")]
+    #[error("{0} is outside 1 to {max}", max = PortId::MAX.0)]
     PortNumber(PortId),
     /// No device has this index in the network namespace of the caller.
     #[error("device with index {0}")]
@@ -91,6 +91,12 @@ pub enum AttachError {
         /// Its port.
         port: PortId,
     },
+    /// Exceptions arrive on this device, which can be nothing else.
+    #[error("exception device with index {0}")]
+    ExceptionDevice(u32),
+    /// Zero is no port that VXLAN could be received on.
+    #[error("VXLAN port 0")]
+    VxlanPort,
     /// The hook refused the program.
     #[error("hook of device {device}")]
     Hook {
@@ -120,6 +126,9 @@ pub enum TestRunError {
     /// The kernel runs frames of at least an Ethernet header that fit a page.
     #[error("frame of {0} bytes")]
     FrameLength(usize),
+    /// No uplink is attached.
+    #[error("no uplink")]
+    NoUplink,
     /// The kernel refused: no such device, or a frame it cannot hold.
     #[error("test run")]
     Kernel(#[source] Box<aya::programs::ProgramError>),

@@ -1,12 +1,14 @@
 //! [`FlowEngine`] over the flow map.
 
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
 use flow::{
     Counters, EngineCounters, FlowEngine, FlowKey, FlowPair, Half, InstallError, PortId, PortMode,
-    Refusal, Stamp, Verdict,
+    Refusal, Stamp, TcpFlags, Verdict,
 };
 
 use crate::BpfEngine;
-use crate::abi::{FlowValue, MAPPING_SLOTS, mode_number};
+use crate::abi::{FlowValue, Unencodable};
 
 /// Entries that are read and written back together. Short, for what the kernel counts between the
 /// two is lost.
@@ -55,13 +57,14 @@ impl FlowEngine for BpfEngine {
         }
     }
 
-    fn activate(&mut self, keys: &[FlowKey]) {
-        // Nobody counts in a deactivated entry, so nothing is lost between reading and writing it.
-        self.edit(keys.iter().map(|key| (*key, ())), |(), value| {
-            let was = value.is_active();
-            value.activate();
-            !was
-        });
+    /// One store, whatever the number of keys.
+    fn activate(&mut self, _keys: &[FlowKey]) {
+        match self.maps.agent() {
+            // What the kernel was told before, it finds before.
+            Ok(agent) => agent.activated.store(self.batch, Release),
+            Err(error) => tracing::warn!(%error, "flows not activated"),
+        }
+        self.batch += 1;
     }
 
     fn remove(&mut self, keys: &[FlowKey], last: &mut Vec<EngineCounters>) {
@@ -81,9 +84,15 @@ impl FlowEngine for BpfEngine {
     /// the value that is being replaced; then that frame is missing from the counters.
     fn restamp(&mut self, stamps: &[(FlowKey, Stamp)]) {
         self.edit(stamps.iter().copied(), |stamp, value| {
-            value.restamp(stamp);
-            true
+            let restamped = value.restamp(stamp);
+            restamped.is_ok()
         });
+    }
+
+    /// What [`FlowEngine::restamp`] says of counters holds here too, for entries on the accelerated
+    /// path; what a synthetic port sends is not counted here.
+    fn note_flags(&mut self, seen: &[(FlowKey, TcpFlags)]) {
+        self.edit(seen.iter().copied(), |flags, value| value.note_flags(flags));
     }
 
     fn read(&mut self, keys: &[FlowKey], counters: &mut Vec<EngineCounters>) {
@@ -102,29 +111,39 @@ impl FlowEngine for BpfEngine {
     }
 
     fn dump(&mut self, visit: &mut dyn FnMut(&Half, &Counters, bool)) {
-        let mut unreadable = Vec::new();
-        let walked = self
-            .maps
-            .flows
-            .for_each(|key, value| match value.decode(key) {
-                Some(half) => visit(&half, &value.counters(), value.is_active()),
-                None => unreadable.push(*key),
-            });
+        let activated = match self.maps.agent() {
+            Ok(agent) => agent.activated.load(Relaxed),
+            Err(error) => return tracing::warn!(%error, "flows not shown"),
+        };
+        let mut useless = Vec::new();
+        let walked = self.maps.flows.for_each(|key, value| {
+            let half = value.decode(key, &self.uplink);
+            match half.filter(|_| !self.maps.is_disowned(key, value)) {
+                Some(half) => visit(&half, &value.counters(), value.batch() <= activated),
+                None => useless.push(*key),
+            }
+        });
         if let Err(error) = walked {
             tracing::warn!(%error, "flows not shown to the end");
         }
         // Nobody would ever own them.
-        self.remove(&unreadable, &mut Vec::new());
+        self.remove(&useless, &mut Vec::new());
     }
 
     fn set_mode(&mut self, port: PortId, mode: PortMode) -> Result<(), Refusal> {
-        if !self.devices.contains_key(&port) {
+        let is_attached = match port {
+            PortId::UPLINK => self.uplink_device().is_some(),
+            _ => self.devices.contains_key(&port),
+        };
+        if !is_attached {
             return Err(Refusal::NoDevice);
         }
-        self.maps
-            .port_modes
-            .update(&u32::from(port.0), &mode_number(mode))
-            .map_err(|error| refusal(&error.source))
+        let entry = self
+            .maps
+            .port(port)
+            .map_err(|error| refusal(&error.source))?;
+        entry.set_mode(mode);
+        Ok(())
     }
 }
 
@@ -145,19 +164,30 @@ impl BpfEngine {
     }
 
     fn encode_half(&self, half: &Half) -> Result<FlowValue, Refusal> {
-        let target = match half.transposition.verdict {
+        match half.transposition.verdict {
+            Verdict::Drop(_) => {}
+            Verdict::Deliver(port) if self.devices.contains_key(&port) => {}
+            Verdict::Deliver(_) => return Err(Refusal::NoDevice),
+            Verdict::Uplink if self.is_from_here(half) => {}
             Verdict::Uplink => return Err(Refusal::Encapsulation),
-            Verdict::Drop(_) => None,
-            // It would be stale for ever.
-            Verdict::Deliver(_) if half.stamp.mapping_slot >= MAPPING_SLOTS => {
-                return Err(Refusal::System(libc::ERANGE));
-            }
-            Verdict::Deliver(port) => {
-                let device = self.devices.get(&port).ok_or(Refusal::NoDevice)?;
-                Some((port, device.ifindex, device.kind))
-            }
-        };
-        Ok(FlowValue::encode(half, target))
+        }
+        FlowValue::encode(half, self.batch).map_err(|reason| match reason {
+            Unencodable::MappingSlot => Refusal::System(libc::ERANGE),
+            Unencodable::Peer => Refusal::System(libc::EINVAL),
+            Unencodable::NoEncap => Refusal::Encapsulation,
+        })
+    }
+
+    /// Whether the outer header is one that this host's uplink pushes.
+    fn is_from_here(&self, half: &Half) -> bool {
+        let encap = half.transposition.encap.as_ref();
+        encap
+            .zip(self.uplink_attachment())
+            .is_some_and(|(encap, uplink)| {
+                encap.outer_src == uplink.address
+                    && encap.outer_dst.is_ipv4() == uplink.address.is_ipv4()
+                    && encap.dst_port == uplink.vxlan_port
+            })
     }
 
     /// Leaves nothing of a refused pair behind, of an older one with its keys neither.

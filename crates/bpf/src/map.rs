@@ -27,6 +27,14 @@ pub(crate) struct Map<K, V> {
     types: PhantomData<fn(K) -> V>,
 }
 
+/// Where a walk over a map stands.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    position: Option<Position>,
+    /// Whether everything has been shown.
+    pub(crate) done: bool,
+}
+
 /// An update of several elements that stopped before the end.
 pub(crate) struct Stopped {
     /// Elements written.
@@ -89,16 +97,30 @@ impl<K: Cell, V: Cell> Map<K, V> {
 
     /// Shows every element. Those that come or go meanwhile may or may not be among them.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&K, &V)) -> Result<(), MapError> {
+        let mut walk = Walk::default();
+        while !walk.done {
+            self.step(&mut walk, &mut visit)?;
+        }
+        Ok(())
+    }
+
+    /// Shows some hundred elements, those that come next on the walk. A kernel that knows no
+    /// batches shows them all at once.
+    pub(crate) fn step(
+        &self,
+        walk: &mut Walk,
+        visit: &mut impl FnMut(&K, &V),
+    ) -> Result<(), MapError> {
         if self.batches_refused.load(Ordering::Relaxed) {
-            return self.for_each_single(&mut visit);
+            walk.done = true;
+            return self.for_each_single(visit);
         }
         let mut keys = vec![K::new_zeroed(); BATCH];
         let mut values = vec![V::new_zeroed(); BATCH];
-        let mut position: Option<Position> = None;
         loop {
-            let (before, count) = (position, keys.len());
+            let (before, count) = (walk.position, keys.len());
             let batch = self.raw.lookup_batch(
-                &mut position,
+                &mut walk.position,
                 keys.as_mut_bytes(),
                 values.as_mut_bytes(),
                 count,
@@ -108,23 +130,23 @@ impl<K: Cell, V: Cell> Map<K, V> {
                 None | Some(libc::ENOENT) => {}
                 // A bucket longer than the buffer, which a full map of unlucky keys may have.
                 Some(libc::ENOSPC) => {
-                    position = before;
+                    walk.position = before;
                     keys.resize(keys.len() * 2, K::new_zeroed());
                     values.resize(values.len() * 2, V::new_zeroed());
                     continue;
                 }
                 Some(errno) if before.is_none() && is_refusal(errno) => {
                     self.batches_refused.store(true, Ordering::Relaxed);
-                    return self.for_each_single(&mut visit);
+                    walk.done = true;
+                    return self.for_each_single(visit);
                 }
                 Some(errno) => return Err(self.error(io::Error::from_raw_os_error(errno))),
             }
             for (key, value) in keys.iter().zip(&values).take(batch.done) {
                 visit(key, value);
             }
-            if errno.is_some() {
-                return Ok(());
-            }
+            walk.done = errno.is_some();
+            return Ok(());
         }
     }
 

@@ -3,16 +3,24 @@
 //! ```text
 //! PIN_DIR/v1/MAP        the maps, under the version of their layouts
 //! PIN_DIR/links/INDEX   the tcx link on the device with this index
+//! PIN_DIR/links/uplink-INDEX   that on the uplink, which is none of ours: without an agent that
+//!                       knows it, it is left to the host
 //! ```
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
 
 use aya::maps::{MapData, MapType};
-use flow::{FlowKey, PortId};
+use flow::FlowKey;
 
-use crate::abi::{ABI_VERSION, Agent, FlowEvent, FlowValue, MAPPING_SLOTS, Port};
+use crate::abi::{
+    ABI_VERSION, Agent, DEVICE_SLOTS, DROP_REASONS, DeviceSlot, DropCount, FlowEvent, FlowValue,
+    MAPPING_SLOTS, PORTS_MAX, Port, TUNNEL_NICS_MAX, TUNNEL_PROVIDERS_MAX, TunnelNic,
+    TunnelProvider, Uplink,
+};
+use crate::shared::Shared;
 use crate::support::is_bpffs;
 use crate::{OpenError, PortStats};
 
@@ -25,8 +33,7 @@ struct Shape {
     entries_max: u32,
 }
 
-/// One more than the largest port number.
-const PORTS_MAX: u32 = PortId::MAX.0 as u32 + 1;
+const UPLINK_PREFIX: &str = "uplink-";
 const EVENTS_BYTES: u32 = 256 * 1024;
 /// The ring holds events, behind eight bytes of the kernel's each.
 const _: () = assert!(size_of::<FlowEvent>() + 8 < EVENTS_BYTES as usize);
@@ -89,6 +96,31 @@ impl Pins {
         self.links.join(ifindex.to_string())
     }
 
+    /// Where the link on the uplink is pinned.
+    pub(crate) fn uplink_link(&self, ifindex: u32) -> PathBuf {
+        self.links.join(format!("{UPLINK_PREFIX}{ifindex}"))
+    }
+
+    /// Whether this is a link on an uplink.
+    pub(crate) fn is_uplink_link(path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with(UPLINK_PREFIX))
+    }
+
+    /// Unpins the maps of other versions, which nothing uses once all programs are replaced.
+    pub(crate) fn discard_other_versions(&self) -> Result<(), OpenError> {
+        let entries = fs::read_dir(&self.root).map_err(|source| self.error(&self.root, source))?;
+        for entry in entries {
+            let path = entry
+                .map_err(|source| self.error(&self.root, source))?
+                .path();
+            if path != self.maps && path != self.links {
+                remove_directory(&path).map_err(|source| self.error(&path, source))?;
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn error(&self, path: &Path, source: io::Error) -> OpenError {
         OpenError::Pin {
             path: path.to_owned(),
@@ -107,10 +139,11 @@ impl Pins {
         let map = self
             .map("agent")
             .map_err(|source| self.error(&path, source))?;
-        let agent = crate::map::Map::<u32, Agent>::new("agent", map)?.lookup(&0)?;
-        Ok(agent
-            .map(|agent| agent.abi_version)
-            .filter(|&version| version != 0))
+        let agent = Shared::<Agent>::new("agent", &map)?;
+        let version = agent
+            .get(0_u32)
+            .map(|agent| agent.abi_version.load(Relaxed));
+        Ok(version.filter(|&version| version != 0))
     }
 }
 
@@ -126,8 +159,22 @@ impl Shape {
     }
 }
 
-/// The maps of `flow.bpf.c`, `agent` last.
-fn shapes(flows_max: u32) -> [Shape; 7] {
+/// Removes a directory of pins, and the directory. One that is not there is removed already.
+pub(crate) fn remove_directory(directory: &Path) -> io::Result<()> {
+    let pins = match fs::read_dir(directory) {
+        Ok(pins) => pins,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for pin in pins {
+        fs::remove_file(pin?.path())?;
+    }
+    fs::remove_dir(directory)
+}
+
+/// The maps of `maps.h`, `agent` last.
+fn shapes(flows_max: u32) -> [Shape; 12] {
+    use MapType::{Array, Hash, PerCpuArray, RingBuf};
     let shape = |name, kind, key_size, value_size, entries_max| Shape {
         name,
         kind,
@@ -135,25 +182,27 @@ fn shapes(flows_max: u32) -> [Shape; 7] {
         value_size,
         entries_max,
     };
+    let (flow_key, flow) = (size_of::<FlowKey>(), size_of::<FlowValue>());
+    let (nic, provider) = (size_of::<TunnelNic>(), size_of::<TunnelProvider>());
+    let (slot, stats) = (size_of::<DeviceSlot>(), size_of::<PortStats>());
     [
-        shape("ports", MapType::Hash, 4, size_of::<Port>(), PORTS_MAX),
-        shape("port_modes", MapType::Array, 4, 4, PORTS_MAX),
+        shape("ports", Array, 4, size_of::<Port>(), PORTS_MAX),
+        shape("devices", Hash, 4, 4, PORTS_MAX),
+        shape("device_slots", Array, 4, slot, DEVICE_SLOTS),
+        shape("port_stats", PerCpuArray, 4, stats, PORTS_MAX),
+        shape("flows", Hash, flow_key, flow, flows_max),
+        shape("mapping_versions", Array, 4, 4, MAPPING_SLOTS),
+        shape("uplink", Array, 4, size_of::<Uplink>(), 1),
+        shape("tunnel_nics", Hash, nic, 4, TUNNEL_NICS_MAX),
+        shape("tunnel_providers", Hash, provider, 4, TUNNEL_PROVIDERS_MAX),
         shape(
-            "port_stats",
-            MapType::PerCpuArray,
+            "uplink_drops",
+            PerCpuArray,
             4,
-            size_of::<PortStats>(),
-            PORTS_MAX,
+            size_of::<DropCount>(),
+            DROP_REASONS,
         ),
-        shape(
-            "flows",
-            MapType::Hash,
-            size_of::<FlowKey>(),
-            size_of::<FlowValue>(),
-            flows_max,
-        ),
-        shape("mapping_versions", MapType::Array, 4, 4, MAPPING_SLOTS),
-        shape("events", MapType::RingBuf, 0, 0, EVENTS_BYTES),
-        shape("agent", MapType::Array, 4, size_of::<Agent>(), 1),
+        shape("events", RingBuf, 0, 0, EVENTS_BYTES),
+        shape("agent", Array, 4, size_of::<Agent>(), 1),
     ]
 }

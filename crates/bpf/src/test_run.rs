@@ -1,7 +1,7 @@
 use aya::programs::{ProgramError, SchedClassifier};
 use aya::{TestRun as _, TestRunOptions};
 
-use crate::attach::FROM_GUEST;
+use crate::attach::{FROM_GUEST, FROM_UPLINK};
 use crate::{BpfEngine, TestRunError};
 
 /// What the program did with a frame.
@@ -25,7 +25,9 @@ pub enum TestVerdict {
     },
     /// `TC_ACT_SHOT`: the frame ends here.
     Shot,
-    /// Another action, which the program never takes.
+    /// `TC_ACT_UNSPEC`: the frame goes on to the next program, and to the host's stack.
+    Next,
+    /// Another action, which no program takes.
     Other(i32),
 }
 
@@ -34,15 +36,20 @@ pub enum TestVerdict {
 pub enum Outcome {
     /// An entry delivered the frame.
     Delivered,
+    /// An entry sent it into a tunnel.
+    Uplink,
+    /// It is no VXLAN for this host.
+    NotOurs,
     /// The agent gets it.
     Exception,
-    /// An entry dropped it, or its device is no port.
+    /// An entry dropped it, or its device is no port, or it came off the uplink for no segment.
     Dropped,
     /// It would have been one exception too many.
     RateLimited,
 }
 
-/// `TC_ACT_SHOT` and `TC_ACT_REDIRECT` (linux/pkt_cls.h).
+/// `TC_ACT_UNSPEC`, `TC_ACT_SHOT` and `TC_ACT_REDIRECT` (linux/pkt_cls.h).
+const UNSPEC: u32 = u32::MAX;
 const SHOT: u32 = 2;
 const REDIRECT: u32 = 7;
 
@@ -55,8 +62,8 @@ const CONTEXT_GSO_SIZE: usize = 176;
 const ETHERNET_LEN: usize = 14;
 /// More than the kernel takes, which is a page without its own headers.
 const FRAME_MAX: usize = 4096;
-/// A guest's own VLAN tag may have been put back into the frame.
-const GROWTH: usize = 4;
+/// The outer headers over IPv6. A guest's own VLAN tag that was put back needs less.
+const GROWTH: usize = 70;
 
 impl BpfEngine {
     /// Runs a frame through the program as if the device had received it, by the kernel's own
@@ -69,6 +76,34 @@ impl BpfEngine {
     /// The same for a super-segment that offloads would cut into segments of this payload.
     pub fn test_run_segments(
         &self,
+        ifindex: u32,
+        frame: &[u8],
+        segment_size: u16,
+    ) -> Result<TestRun, TestRunError> {
+        self.run(FROM_GUEST, ifindex, frame, segment_size)
+    }
+
+    /// As [`BpfEngine::test_run`], for a frame that came off the uplink's wire. It must be addressed
+    /// to the uplink's device, as the kernel tells such frames from others by that.
+    pub fn test_run_uplink(&self, frame: &[u8]) -> Result<TestRun, TestRunError> {
+        self.test_run_uplink_segments(frame, 0)
+    }
+
+    /// The same for a super-segment of inner segments of this payload. The kernel's facility cannot
+    /// say that they are TCP's, so it takes none of them out of a tunnel, nor into one: those are
+    /// exceptions, as on the wire they are not.
+    pub fn test_run_uplink_segments(
+        &self,
+        frame: &[u8],
+        segment_size: u16,
+    ) -> Result<TestRun, TestRunError> {
+        let ifindex = self.uplink_device().ok_or(TestRunError::NoUplink)?;
+        self.run(FROM_UPLINK, ifindex, frame, segment_size)
+    }
+
+    fn run(
+        &self,
+        name: &str,
         ifindex: u32,
         frame: &[u8],
         segment_size: u16,
@@ -88,10 +123,7 @@ impl BpfEngine {
             ctx_out: Some(&mut context_after),
             ..TestRunOptions::default()
         };
-        let program = self
-            .programs
-            .program(FROM_GUEST)
-            .ok_or(ProgramError::NotLoaded);
+        let program = self.programs.program(name).ok_or(ProgramError::NotLoaded);
         let result = program
             .and_then(<&SchedClassifier>::try_from)
             .and_then(|program| program.test_run(options))
@@ -99,6 +131,7 @@ impl BpfEngine {
         frame_after.truncate(result.data_size_out as usize);
         Ok(TestRun {
             verdict: match result.return_value {
+                UNSPEC => TestVerdict::Next,
                 SHOT => TestVerdict::Shot,
                 REDIRECT => TestVerdict::Redirect {
                     ifindex: get(&context_after, CONTEXT_CB + 4),
@@ -117,6 +150,8 @@ fn outcome(number: u32) -> Option<Outcome> {
         2 => Some(Outcome::Exception),
         3 => Some(Outcome::Dropped),
         4 => Some(Outcome::RateLimited),
+        5 => Some(Outcome::Uplink),
+        6 => Some(Outcome::NotOurs),
         _ => None,
     }
 }

@@ -1,5 +1,5 @@
 use thiserror::Error;
-use wire::vxlan::{PushError, VxlanEncap, push_vxlan};
+use wire::vxlan::{PushError, VxlanEncap, push_vxlan, push_vxlan_ip};
 use wire::{MacAddr, checksum};
 
 use crate::{DropReason, Encap, Family, FlowKey, Transposition};
@@ -54,11 +54,7 @@ pub fn apply(
         return Err(ApplyError::Truncated);
     }
     if transposition.decrement_ttl {
-        let header = frame.get_mut(l3_offset..).ok_or(ApplyError::Truncated)?;
-        match family {
-            Family::V4 => decrement_ttl(header)?,
-            Family::V6 => decrement_hop_limit(header)?,
-        }
+        take_hop(frame, l3_offset, family)?;
     }
     frame[..6].copy_from_slice(&transposition.eth_dst.0);
     frame[6..MACS_LEN].copy_from_slice(&transposition.eth_src.0);
@@ -76,7 +72,7 @@ pub struct UnderlayLink {
 }
 
 /// The outer TTL or hop limit (SEMANTICS D3).
-const OUTER_TTL: u8 = 64;
+pub(crate) const OUTER_TTL: u8 = 64;
 
 /// Writes the outer headers and `frame` behind them to `out`, and returns the length of both.
 ///
@@ -90,7 +86,26 @@ pub fn encapsulate(
     frame: &[u8],
     out: &mut [u8],
 ) -> Result<usize, PushError> {
-    let outer = VxlanEncap {
+    push_vxlan(frame, &outer(encap, link, source_port, frame), out)
+}
+
+/// As [`encapsulate`], without the outer Ethernet header: the IP packet that a raw socket takes.
+/// The kernel's routes and neighbours then say what stands before it.
+pub fn encapsulate_ip(
+    encap: &Encap,
+    source_port: u16,
+    frame: &[u8],
+    out: &mut [u8],
+) -> Result<usize, PushError> {
+    let nowhere = UnderlayLink {
+        src: MacAddr([0; 6]),
+        dst: MacAddr([0; 6]),
+    };
+    push_vxlan_ip(frame, &outer(encap, nowhere, source_port, frame), out)
+}
+
+fn outer(encap: &Encap, link: UnderlayLink, source_port: u16, frame: &[u8]) -> VxlanEncap {
+    VxlanEncap {
         outer_src_mac: link.src,
         outer_dst_mac: link.dst,
         outer_src: encap.outer_src,
@@ -103,8 +118,7 @@ pub fn encapsulate(
         // What is not to be fragmented needs no identification (RFC 6864, 4.1).
         ip_id: 0,
         dont_fragment: true,
-    };
-    push_vxlan(frame, &outer, out)
+    }
 }
 
 /// The outer UDP source port of a flow: the same for all its packets, in the dynamic range 49152 to
@@ -119,13 +133,28 @@ pub fn outer_source_port(key: &FlowKey) -> u16 {
 
 /// The ECN field of an Ethernet frame's IP header; zero, which is not ECN-capable, of any other
 /// frame.
-fn ecn_of(frame: &[u8]) -> u8 {
+#[inline]
+pub(crate) fn ecn_of(frame: &[u8]) -> u8 {
     const ECN: u8 = 0b11;
     match frame.get(12..16) {
         Some(&[0x08, 0x00, _, class]) => class & ECN,
         // The traffic class lies across two bytes (RFC 8200, 3).
         Some(&[0x86, 0xdd, _, class]) => class >> 4 & ECN,
         _ => 0,
+    }
+}
+
+/// One hop less.
+#[inline]
+pub(crate) fn take_hop(
+    frame: &mut [u8],
+    l3_offset: usize,
+    family: Family,
+) -> Result<(), ApplyError> {
+    let header = frame.get_mut(l3_offset..).ok_or(ApplyError::Truncated)?;
+    match family {
+        Family::V4 => decrement_ttl(header),
+        Family::V6 => decrement_hop_limit(header),
     }
 }
 

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Counters, FlowKey, FlowPair, Half, PortId, Stamp};
+use crate::{Counters, FlowKey, FlowPair, Half, PortId, Stamp, TcpFlags};
 
 /// Who executes the flows of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,7 +71,9 @@ pub trait FlowEngine: Send {
     /// `refused`, and leave nothing behind.
     fn install(&mut self, pairs: &[FlowPair], refused: &mut Vec<InstallError>);
 
-    /// Lets the engine execute the installed entries with these keys. Unknown keys are ignored.
+    /// Lets the engine execute the installed entries with these keys. Unknown keys are ignored. An
+    /// engine may let everything act that was installed before, so whoever installs in batches
+    /// activates each before the next.
     fn activate(&mut self, keys: &[FlowKey]);
 
     /// Takes entries out. The counters they had are appended to `last`, for entries that were in.
@@ -79,6 +81,11 @@ pub trait FlowEngine: Send {
 
     /// Gives existing entries new stamps, keeping what they do and count.
     fn restamp(&mut self, stamps: &[(FlowKey, Stamp)]);
+
+    /// Adds flags that the switch saw to those that existing entries have seen, keeping what they do
+    /// and count. So whoever comes upon the entries ([`dump`](FlowEngine::dump)) can tell how far a
+    /// connection has come, whichever path its segments took.
+    fn note_flags(&mut self, seen: &[(FlowKey, TcpFlags)]);
 
     /// Appends the counters of these keys, for entries that are in.
     fn read(&mut self, keys: &[FlowKey], counters: &mut Vec<EngineCounters>);

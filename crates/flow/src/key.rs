@@ -2,7 +2,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use wire::Family;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, transmute};
 
 /// A switch port: one guest NIC on this host, or [`PortId::UPLINK`]. Zero is no port.
 ///
@@ -113,6 +113,39 @@ impl FlowKey {
         }
     }
 
+    /// The key of an IPv4 packet that `port` sent: source and destination address side by side and
+    /// both L4 ports, as in its headers.
+    #[inline]
+    pub fn of_ipv4(port: PortId, addresses: &[u8; 8], protocol: u8, ports: [u8; 4]) -> FlowKey {
+        let [a, b, c, d, e, f, g, h] = *addresses;
+        let word = |bytes| u64::from_ne_bytes(bytes);
+        FlowKey::of_words([
+            word([a, b, c, d, 0, 0, 0, 0]),
+            0,
+            word([e, f, g, h, 0, 0, 0, 0]),
+            0,
+            last_word(port, protocol, 4, ports),
+        ])
+    }
+
+    /// The key of an IPv6 packet, likewise.
+    #[inline]
+    pub fn of_ipv6(port: PortId, addresses: &[u8; 32], protocol: u8, ports: [u8; 4]) -> FlowKey {
+        let [a, b, c, d]: [u64; 4] = transmute!(*addresses);
+        FlowKey::of_words([a, b, c, d, last_word(port, protocol, 6, ports)])
+    }
+
+    /// All of it, in words as they lie in memory: what is hashed and compared on the fast path.
+    #[inline]
+    pub(crate) fn words(&self) -> [u64; 5] {
+        transmute!(*self)
+    }
+
+    #[inline]
+    fn of_words(words: [u64; 5]) -> FlowKey {
+        transmute!(words)
+    }
+
     /// The port the frame came from; marked ([`PortId::from_uplink`]) where that is the uplink.
     pub fn port(&self) -> PortId {
         self.port
@@ -195,10 +228,10 @@ impl FlowKey {
             let bytes = self.as_bytes()[at * 8..].first_chunk();
             u64::from_le_bytes(*bytes.unwrap_or(&[0; 8])) ^ SALT[at]
         };
-        let low = |wide: u128| (wide & u128::from(u64::MAX)) as u64;
         let fold = |a: u64, b: u64| {
+            const LOW: u128 = u64::MAX as u128;
             let product = u128::from(a) * u128::from(b);
-            low(product) ^ low(product >> 64)
+            (product & LOW) as u64 ^ (product >> 64) as u64
         };
         // Where the packet came from is no part of the flow as the underlay sees it.
         let tail = word(4) & !(0xffff << 48);
@@ -259,6 +292,18 @@ impl fmt::Display for FlowKey {
             other => write!(f, "proto-{other} {src} -> {dst}"),
         }
     }
+}
+
+/// The last eight bytes of a key, from the ports on.
+#[inline]
+fn last_word(port: PortId, protocol: u8, family: u8, ports: [u8; 4]) -> u64 {
+    let ports = u32::from_le_bytes(ports);
+    let port = u16::from_le_bytes(port.0.to_ne_bytes());
+    let word = u64::from(ports)
+        | u64::from(protocol) << 32
+        | u64::from(family) << 40
+        | u64::from(port) << 48;
+    word.to_le()
 }
 
 fn octets(address: IpAddr) -> [u8; 16] {

@@ -14,21 +14,23 @@ mod apply;
 mod drop_reason;
 mod engine;
 mod key;
+mod outer;
 mod table;
 mod tcp;
 mod tick;
 mod timeouts;
 mod transposition;
 
-pub use apply::{ApplyError, UnderlayLink, apply, encapsulate, outer_source_port};
+pub use apply::{ApplyError, UnderlayLink, apply, encapsulate, encapsulate_ip, outer_source_port};
 pub use drop_reason::{DropCounters, DropReason};
 pub use engine::{EngineCounters, FlowEngine, InstallError, PortMode, Refusal};
 pub use key::{FlowKey, PortId};
+pub use outer::{HEADROOM, push_in_place};
 pub use table::{
-    Counters, FlowEntry, FlowId, FlowPair, FlowTable, Half, InsertError, Limits, Offload, Removal,
-    Removed, Stamp, UpdateError,
+    Counters, FlowEntry, FlowId, FlowPair, FlowTable, Half, Hint, Hit, InsertError, Limits,
+    Offload, Removal, Removed, Stamp, UpdateError,
 };
-pub use tcp::TcpState;
+pub use tcp::{TcpState, telling_flags};
 pub use tick::Tick;
 pub use timeouts::Timeouts;
 pub use transposition::{Encap, Transposition, Verdict};

@@ -13,6 +13,8 @@ mod ageing;
 mod class;
 mod encaps;
 mod entry;
+mod hash;
+mod hit;
 mod index;
 mod insert;
 mod lists;
@@ -25,15 +27,16 @@ use std::hash::{Hash, Hasher};
 use std::num::NonZeroU32;
 
 use foldhash::{SharedSeed, quality::FoldHasher};
-use zerocopy::IntoBytes;
 
 use crate::{Encap, FlowKey, PortId, TcpState};
 use encaps::Encaps;
 use entry::{Cold, Hot};
+use hash::KeyHasher;
 use index::Index;
 use lists::Lists;
 use slab::Slab;
 
+pub use hit::{Hint, Hit};
 pub use types::{
     Counters, FlowPair, Half, InsertError, Limits, Offload, Removal, Removed, Stamp, UpdateError,
 };
@@ -54,7 +57,8 @@ pub struct FlowTable {
     lists: Lists,
     encaps: Encaps,
     ports: Box<[PortUse]>,
-    seed: SharedSeed,
+    hasher: KeyHasher,
+    encap_seed: SharedSeed,
     /// The list at which the next [`expire`](FlowTable::expire) begins.
     expire_next: u32,
     /// The port at which the next search for something to recycle begins.
@@ -86,7 +90,8 @@ impl FlowTable {
             lists: Lists::new(capacity, list_count),
             encaps: Encaps::with_capacity(limits.encaps_max()),
             ports: vec![PortUse::default(); ports as usize].into_boxed_slice(),
-            seed: SharedSeed::from_u64(seed),
+            hasher: KeyHasher::new(seed),
+            encap_seed: SharedSeed::from_u64(seed),
             expire_next: 0,
             recycle_next: 0,
         }
@@ -174,17 +179,15 @@ impl FlowTable {
 
     fn find(&self, key: &FlowKey) -> Option<u32> {
         self.index
-            .find(self.hash_key(key), |slot| self.slab.hot(slot).key == *key)
+            .find(self.hash_key(key), |slot| self.slab.hot(slot).matches(key))
     }
 
     fn hash_key(&self, key: &FlowKey) -> u64 {
-        let mut hasher = FoldHasher::with_seed(0, &self.seed);
-        hasher.write(key.as_bytes());
-        hasher.finish()
+        self.hasher.hash(key)
     }
 
     fn hash_encap(&self, encap: &Encap) -> u64 {
-        let mut hasher = FoldHasher::with_seed(0, &self.seed);
+        let mut hasher = FoldHasher::with_seed(0, &self.encap_seed);
         encap.hash(&mut hasher);
         hasher.finish()
     }

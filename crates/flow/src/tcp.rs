@@ -48,6 +48,19 @@ impl TcpState {
     }
 }
 
+/// Those of `seen` that the state of a connection depends on ([`TcpState::of`]), seen in the
+/// direction that opened it or in the other.
+pub fn telling_flags(seen: TcpFlags, forward: bool) -> TcpFlags {
+    let telling = TcpFlags::ACK | TcpFlags::FIN | TcpFlags::RST;
+    // Every connection begins with a SYN; what tells is that it was answered.
+    let telling = if forward {
+        telling
+    } else {
+        telling | TcpFlags::SYN
+    };
+    TcpFlags(seen.0 & telling.0)
+}
+
 impl fmt::Display for TcpState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

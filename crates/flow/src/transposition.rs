@@ -57,6 +57,14 @@ impl Transposition {
         }
     }
 
+    /// The port it delivers to, when it does.
+    pub fn receiver(&self) -> Option<PortId> {
+        match self.verdict {
+            Verdict::Deliver(port) => Some(port),
+            Verdict::Uplink | Verdict::Drop(_) => None,
+        }
+    }
+
     /// The tunnel end that the verdict makes use of.
     pub(crate) fn tunnel_end(&self) -> Option<&Encap> {
         self.encap
@@ -76,4 +84,16 @@ pub struct Encap {
     pub vni: Vni,
     /// The UDP port VXLAN is received on.
     pub dst_port: u16,
+}
+
+impl Encap {
+    /// The bytes that it puts before a frame: 50 over IPv4, 70 over IPv6, Ethernet header included.
+    pub const fn overhead(&self) -> usize {
+        const ETHERNET: usize = 14;
+        const UDP_AND_VXLAN: usize = 8 + 8;
+        match self.outer_dst {
+            IpAddr::V4(_) => ETHERNET + 20 + UDP_AND_VXLAN,
+            IpAddr::V6(_) => ETHERNET + 40 + UDP_AND_VXLAN,
+        }
+    }
 }

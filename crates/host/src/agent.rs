@@ -1,6 +1,7 @@
 //! Desired state, observed state, and who may change them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +17,9 @@ use crate::api::{TakenOver, VfState};
 use crate::dataplane::Handle;
 use crate::error::RequestError;
 use crate::guest::HostNetwork;
+use crate::settled::Settled;
 use crate::store::Store;
+use crate::uplink::{Underlay, UplinkState};
 
 /// The agent of one instance.
 pub(crate) struct Agent {
@@ -25,6 +28,8 @@ pub(crate) struct Agent {
     pub(crate) network: HostNetwork,
     pub(crate) plane: Handle,
     pub(crate) engine: String,
+    /// What flow table and engine were made for.
+    pub(crate) flows_max: NonZeroU32,
     pub(crate) started: Timestamp,
     pub(crate) taken_over: TakenOver,
     /// One change at a time; reads wait for it, so that they see it whole.
@@ -39,6 +44,9 @@ pub(crate) struct State {
     pub(crate) compiler: Compiler,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) observed: BTreeMap<NicName, Observed>,
+    /// NICs that need not be made real again.
+    pub(crate) settled: Settled,
+    pub(crate) uplink: UplinkState,
 }
 
 /// What is kept in the store.
@@ -54,6 +62,8 @@ pub(crate) struct Desired {
     pub(crate) attached: BTreeMap<String, PathBuf>,
     /// The namespaces that we made, and are ours to remove.
     pub(crate) namespaces: BTreeSet<String>,
+    /// What the uplink's interface was when it was last there.
+    pub(crate) underlay: Option<Underlay>,
 }
 
 /// A VF that an operator took away.

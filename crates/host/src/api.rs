@@ -69,6 +69,42 @@ pub struct Status {
     pub first_packets: u64,
     /// Resident memory of the agent in bytes.
     pub resident_bytes: u64,
+    /// The way to other hosts, if the topology has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uplink: Option<UplinkView>,
+}
+
+/// The way to other hosts: what is wanted and what is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UplinkView {
+    /// The interface.
+    pub interface: String,
+    /// Our provider address on it.
+    pub provider_address: std::net::IpAddr,
+    /// The UDP port of VXLAN.
+    pub vxlan_port: u16,
+    /// `up` or `down`.
+    pub state: String,
+    /// Why it is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When the state last changed.
+    pub since: jiff::Timestamp,
+    /// The largest IP packet that the interface takes, as last seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub underlay_mtu: Option<u16>,
+    /// The largest IP packet that guests can send to other hosts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u16>,
+    /// Frames off the wire (`fromGuest…`) and to it (`toGuest…`), done by the flow engine.
+    pub accelerated: PathStats,
+    /// Those done by the switch.
+    pub synthetic: PathStats,
+    /// Frames off the wire that the engine handed up.
+    pub exceptions: u64,
+    /// Drops of frames of which it was not found whose they were.
+    pub drops: Vec<DropRow>,
 }
 
 /// What a restarted agent found.
@@ -107,7 +143,7 @@ pub struct ApplyResult {
     pub changes: Vec<model::Change>,
     /// What is allowed and probably not meant.
     pub warnings: Vec<model::Diagnostic>,
-    /// NICs that could not be made real, and why; the rest is in force.
+    /// NICs that could not be made real and why, and why the uplink is down; the rest is in force.
     #[serde(default)]
     pub problems: Vec<String>,
     /// The generation now in force.
@@ -214,11 +250,12 @@ pub struct PathStats {
     pub to_guest_bytes: u64,
 }
 
-/// Drops of one NIC for one reason.
+/// Drops of one NIC, or of the uplink, for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DropRow {
-    /// `guest/nic` of the sender.
+    /// `guest/nic` of the sender or, of what came from another host, of the receiver; `uplink`
+    /// where that was not found.
     pub nic: String,
     /// The drop reason's name.
     pub reason: String,
@@ -234,7 +271,7 @@ pub struct DropRow {
 pub struct DropEvent {
     /// When.
     pub time: jiff::Timestamp,
-    /// `guest/nic` of the sender.
+    /// As in [`DropRow::nic`].
     pub nic: String,
     /// The drop reason's name.
     pub reason: String,
@@ -268,6 +305,9 @@ pub struct FlowList {
 pub struct FlowRow {
     /// The packet it matches.
     pub flow: String,
+    /// Where such packets come from: `guest` for the NIC's own, `uplink` for another host's.
+    #[serde(default)]
+    pub from: String,
     /// `forward` opened it, `reverse` answers.
     pub direction: String,
     /// `allow`, or the drop reason.
@@ -320,6 +360,9 @@ pub struct ExplainRequest {
     pub nic: String,
     /// As `tcp 10.0.1.4:40000 -> 10.0.2.4:443`.
     pub packet: String,
+    /// Whether it comes from another host for the NIC, instead of from the NIC.
+    #[serde(default)]
+    pub off_uplink: bool,
 }
 
 /// A guest.

@@ -9,7 +9,9 @@ mod batch;
 mod coupling;
 mod handle;
 mod observe;
+mod offload;
 mod turn;
+mod uplink;
 mod watch;
 
 use std::time::Duration;
@@ -20,6 +22,7 @@ use netdev::send::{FrameSender, SendBatch};
 use vswitch::Switch;
 
 use coupling::Coupling;
+use uplink::Underlay;
 
 pub(crate) use handle::{Gone, Handle, start};
 pub(crate) use observe::{FlowsQuery, PortReport};
@@ -49,6 +52,7 @@ pub(crate) struct DataPlane {
     batch: SendBatch,
     /// The port that sent each frame of the batch, to count what the kernel refuses.
     batch_senders: Vec<PortId>,
+    underlay: Underlay,
     /// The interface index of each port's device; zero where none is attached.
     links: Vec<u32>,
     coupling: Coupling,
@@ -75,7 +79,8 @@ impl DataPlane {
             sender,
             batch: SendBatch::with_capacity(BATCH_FRAMES, BATCH_BYTES),
             batch_senders: Vec::with_capacity(BATCH_FRAMES),
-            links: vec![0; usize::from(PortId::MAX.0) + 1],
+            underlay: Underlay::new(),
+            links: vec![0; usize::from(batch::PORT_BITS) + 1],
             scratch: Scratch::default(),
             watchers: Watchers::default(),
             next_heartbeat: Tick::default(),

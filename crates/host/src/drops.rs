@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use flow::{DropReason, FlowKey};
+use flow::{DropReason, FlowKey, PortId};
 use jiff::Timestamp;
 use model::NicName;
 use tokio::sync::mpsc;
 use vswitch::{Explanation, Probe};
+use wire::vxlan::pop_vxlan;
 use wire::{Kind, L4, dissect};
 
 use crate::agent::Agent;
@@ -51,7 +52,10 @@ impl Agent {
             _ => None,
         };
         let state = self.state.lock().await;
-        let nic = state.snapshot.nic(frame.port).map(|nic| nic.name.clone());
+        let nic = state
+            .snapshot
+            .nic(frame.port.guest())
+            .map(|nic| nic.name.clone());
         Ok(DropEvent {
             time: Timestamp::try_from(frame.time).unwrap_or_default(),
             nic: nic.unwrap_or_else(|| frame.port.to_string()),
@@ -122,6 +126,20 @@ fn icmp_type(frame: &DroppedFrame, offset: usize) -> u16 {
 }
 
 fn describe(frame: &DroppedFrame, key: Option<FlowKey>) -> String {
+    if frame.port == PortId::UPLINK
+        && let Ok((outer, inner)) = pop_vxlan(&frame.bytes)
+    {
+        let inner = DroppedFrame {
+            port: PortId::UPLINK.from_uplink(),
+            bytes: frame.bytes[inner].to_vec(),
+            ..frame.clone()
+        };
+        let (vni, from) = (outer.vni, outer.outer_src);
+        return format!(
+            "vni {vni} from {from}: {}",
+            describe(&inner, key_of(&inner))
+        );
+    }
     if let Some(key) = key {
         return key.to_string();
     }

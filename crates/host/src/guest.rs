@@ -19,6 +19,7 @@ use netdev::tap::{Tap, TapHeader, TapOptions};
 use netdev::{LinkName, NamespaceName};
 
 use crate::Paths;
+use crate::settled::DevicesUp;
 
 /// The MTU of the host's end of a pair: the largest there is, so that it is the switch that judges
 /// what is too big, with a counter and an answer, and not the driver in silence.
@@ -37,6 +38,8 @@ pub(crate) struct NicPlan {
     /// The virtual router's address in each family.
     pub(crate) gateways: Vec<IpAddr>,
     pub(crate) mtu: u16,
+    /// What the way to other hosts takes.
+    pub(crate) route_mtu: Option<u16>,
     pub(crate) forwards: bool,
 }
 
@@ -74,6 +77,11 @@ impl HostNetwork {
             namespace,
             paths: paths.clone(),
         })
+    }
+
+    /// The host's own links and addresses.
+    pub(crate) fn netlink(&self) -> &Netlink {
+        &self.netlink
     }
 
     /// The device on which exceptions come up; its interface index.
@@ -142,6 +150,15 @@ impl HostNetwork {
     /// Removes a namespace that we made.
     pub(crate) fn remove_namespace(&self, name: &str) -> anyhow::Result<bool> {
         Ok(Namespace::delete(&NamespaceName::new(name)?)?)
+    }
+
+    /// The host's devices that are up.
+    pub(crate) async fn devices_up(&self) -> anyhow::Result<DevicesUp> {
+        /// `IFF_UP` (Linux uapi `if.h`).
+        const UP: u32 = 1;
+        let links = self.netlink.links().await?.into_iter();
+        let up = links.filter(|link| link.flags & UP != 0);
+        Ok(up.map(|link| (link.name, link.index)).collect())
     }
 
     /// The devices that carry this instance's name.
@@ -262,6 +279,7 @@ impl HostNetwork {
                 let route = Route {
                     link: Some(index),
                     on_link: true,
+                    mtu: shorter(plan),
                     ..Route::default_by(*gateway)
                 };
                 guest.replace_route(&route).await?;
@@ -272,6 +290,12 @@ impl HostNetwork {
         }
         Ok(())
     }
+}
+
+/// The MTU of paths beyond the subnet, where a NIC takes more than the way to other hosts.
+fn shorter(plan: &NicPlan) -> Option<u32> {
+    let mtu = plan.route_mtu.filter(|mtu| *mtu < plan.mtu)?;
+    Some(u32::from(mtu))
 }
 
 /// The path by which others find a guest's namespace.

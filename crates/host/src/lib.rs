@@ -5,6 +5,7 @@
 //! - `agent`: desired state, what was observed, and the steps from one to the other.
 //! - `guest`: namespaces, veth pairs and TAPs; everything there is *ensure*.
 //! - `dataplane`: the thread that owns switch, engine and sockets.
+//! - `uplink`: the interface to other hosts, found, watched and followed.
 //! - `store`: what must be known again after `kill -9`.
 //!
 //! Lifecycle: [`serve`] opens the store, takes over what an agent before it left in the kernel,
@@ -28,8 +29,12 @@ mod paths;
 mod ports;
 mod reconcile;
 mod run;
+mod segments;
 mod server;
+mod settled;
 mod store;
+mod strays;
+mod uplink;
 mod views;
 
 pub use packet_text::{PacketTextError, parse as parse_packet};

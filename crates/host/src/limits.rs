@@ -22,10 +22,16 @@ const FIRST_PACKETS_PER_SECOND: u32 = 500_000;
 /// Flows of one NIC that follow a change in a second; the others go the old way meanwhile.
 const RESIMULATIONS_PER_SECOND: u32 = 100_000;
 
+/// How many flow directions there may be. Tables and maps are made with it, so it is as it was when
+/// the agent started.
+pub(crate) fn flows_max(host: &HostSettings) -> NonZeroU32 {
+    host.flows.and_then(NonZeroU32::new).unwrap_or(FLOWS_MAX)
+}
+
 /// The limits under these settings.
 pub(crate) fn of(host: &HostSettings) -> Limits {
     Limits {
-        flows_max: FLOWS_MAX,
+        flows_max: flows_max(host),
         flows_per_port_max: host
             .flows_per_nic
             .and_then(NonZeroU32::new)

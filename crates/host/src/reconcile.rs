@@ -9,14 +9,18 @@ use flow::{PortId, PortMode};
 use ipnet::IpNet;
 use model::{Difference, Guest, GuestKind, NicName, Topology};
 use policy::Snapshot;
+use policy::input::PolicyInput;
 use wire::MacAddr;
 
-use crate::agent::{Agent, DESIRED, State};
+use crate::agent::{Agent, DESIRED, Desired, State};
 use crate::api::{ApplyRequest, ApplyResult, VfAction, VfRequest, VfState};
 use crate::error::RequestError;
 use crate::guest::{HostEnd, NicPlan, Place};
 use crate::limits;
 use crate::ports;
+use crate::segments::Segments;
+use crate::settled::DevicesUp;
+use crate::uplink::Found;
 
 impl Agent {
     /// Makes a document the desired state, and the desired state real.
@@ -31,6 +35,15 @@ impl Agent {
                 details,
             }
         })?;
+        let flows_max = limits::flows_max(&checked.topology.host);
+        if flows_max != self.flows_max {
+            return Err(RequestError::Conflict(format!(
+                "host.flows is {flows_max} there and {} here, and cannot change while the agent \
+                 runs; end it and start it with `clearway up TOPOLOGY`, which also ends the flows \
+                 it holds",
+                self.flows_max
+            )));
+        }
         let mut state = self.state.lock().await;
         let old = &state.desired.topology;
         let Difference { changes } = model::difference(old, &checked.topology);
@@ -44,10 +57,11 @@ impl Agent {
         if request.dry_run {
             return Ok(result);
         }
-        let gone = self.adopt_topology(&mut state, checked.topology, request.reevaluate)?;
+        let found = self.find_uplink(&checked.topology).await;
+        let gone = self.adopt_topology(&mut state, checked.topology, &found, request.reevaluate)?;
         self.publish(&mut state).await?;
         self.remove_nics(&mut state, &gone).await;
-        result.problems = self.realize(&mut state).await?;
+        result.problems = self.realize_all(&mut state, found).await?;
         result.applied = true;
         result.generation = state.snapshot.generation();
         Ok(result)
@@ -56,8 +70,10 @@ impl Agent {
     /// Makes everything real that the store holds: the first step of an agent's life.
     pub(crate) async fn resume(&self) -> Result<Vec<String>, RequestError> {
         let mut state = self.state.lock().await;
+        let found = self.find_uplink(&state.desired.topology).await;
+        state.desired.note_underlay(&found);
         self.publish(&mut state).await?;
-        self.realize(&mut state).await
+        self.realize_all(&mut state, found).await
     }
 
     /// The namespace of a guest that someone else started.
@@ -144,6 +160,7 @@ impl Agent {
         state.desired.ports.clear();
         state.desired.attached.clear();
         state.desired.revoked.clear();
+        self.realize_uplink(&mut state, Found::Unwanted).await?;
         self.remove_nics(&mut state, &all).await;
         self.store.put(DESIRED, &state.desired)?;
         Ok(())
@@ -154,6 +171,7 @@ impl Agent {
         &self,
         state: &mut State,
         topology: Topology,
+        found: &Found,
         reevaluate: bool,
     ) -> Result<Vec<(NicName, PortId)>, RequestError> {
         let wanted: BTreeSet<NicName> = topology.nics().map(|(name, ..)| name).collect();
@@ -180,15 +198,16 @@ impl Agent {
             .attached
             .retain(|guest, _| topology.guests.contains_key(guest));
         desired.topology = topology;
+        desired.note_underlay(found);
         self.store.put(DESIRED, &desired)?;
         state.desired = desired;
         Ok(gone)
     }
 
     /// Compiles the policy and puts it in force, on all NICs at once.
-    async fn publish(&self, state: &mut State) -> Result<(), RequestError> {
+    pub(crate) async fn publish(&self, state: &mut State) -> Result<(), RequestError> {
         let desired = &state.desired;
-        let input = model::compile(&desired.topology, &desired.ports, &desired.generations, None);
+        let input = compiled(desired);
         let snapshot = state
             .compiler
             .compile(&input)
@@ -205,11 +224,13 @@ impl Agent {
             .timeouts
             .over(flow::Timeouts::default());
         let limits = limits::of(&desired.topology.host);
+        let segments = Segments::of(&snapshot);
         let theirs = Arc::clone(&snapshot);
         self.plane
             .call(move |plane| -> Result<(), bpf::MapError> {
                 plane.engine.set_mapping_versions(&changed)?;
                 plane.engine.set_generations(&generations(&theirs))?;
+                segments.tell(&mut plane.engine)?;
                 let (first_packets, resimulations) = (
                     limits.first_packets_per_second,
                     limits.resimulations_per_second,
@@ -230,10 +251,24 @@ impl Agent {
         Ok(())
     }
 
+    /// Makes NICs and uplink real. Returns what could not be.
+    async fn realize_all(
+        &self,
+        state: &mut State,
+        found: Found,
+    ) -> Result<Vec<String>, RequestError> {
+        let mut problems = self.realize(state).await?;
+        self.realize_uplink(state, found).await?;
+        problems.extend(state.uplink.problem.clone());
+        Ok(problems)
+    }
+
     /// Makes all NICs real. A NIC that cannot be is noted, and does not keep others from being.
-    async fn realize(&self, state: &mut State) -> Result<Vec<String>, RequestError> {
+    pub(crate) async fn realize(&self, state: &mut State) -> Result<Vec<String>, RequestError> {
         let mut problems = Vec::new();
         let topology = state.desired.topology.clone();
+        self.claim_namespaces(state)?;
+        let devices = self.network.devices_up().await?;
         for (name, guest, nic) in topology.nics() {
             let index = guest
                 .nics
@@ -242,11 +277,13 @@ impl Agent {
                 .unwrap_or(0);
             let place = self.place(state, name.guest(), guest);
             let reason = match place {
-                Ok(Some(place)) => match self.realize_nic(state, &name, guest, index, &place).await
-                {
-                    Ok(()) => continue,
-                    Err(error) => Err(error),
-                },
+                Ok(Some(place)) => {
+                    let place = (&place, index);
+                    match self.realize_nic(state, &name, guest, place, &devices).await {
+                        Ok(()) => continue,
+                        Err(error) => Err(error),
+                    }
+                }
                 Ok(None) => Ok(format!(
                     "waits for its namespace: clearway attach {} --netns PATH",
                     name.guest()
@@ -263,9 +300,30 @@ impl Agent {
                 self.plane.call(move |plane| plane.disconnect(port)).await?;
             }
             state.observe(&name, None, None, Some(reason));
+            state.settled.forget(&name);
         }
         self.store.put(DESIRED, &state.desired)?;
         Ok(problems)
+    }
+
+    /// Notes all namespaces that are to be made before the first of them is: one too many to remove
+    /// does no harm. Those that are there already are someone else's.
+    fn claim_namespaces(&self, state: &mut State) -> anyhow::Result<()> {
+        let guests = state.desired.topology.guests.iter();
+        let ours = guests.filter(|(_, guest)| guest.kind == GuestKind::Netns);
+        let free = ours
+            .map(|(name, _)| self.paths.namespace_of(name))
+            .filter(|name| !state.desired.namespaces.contains(name))
+            .filter(|name| {
+                netdev::NamespaceName::new(name)
+                    .is_ok_and(|name| !netdev::netns::Namespace::exists(&name))
+            })
+            .collect::<Vec<_>>();
+        if free.is_empty() {
+            return Ok(());
+        }
+        state.desired.namespaces.extend(free);
+        self.store.put(DESIRED, &state.desired)
     }
 
     async fn realize_nic(
@@ -273,15 +331,21 @@ impl Agent {
         state: &mut State,
         name: &NicName,
         guest: &Guest,
-        index: usize,
-        place: &Place,
+        (place, index): (&Place, usize),
+        devices: &DevicesUp,
     ) -> anyhow::Result<()> {
         let plan = plan(state, name, guest, index)?;
-        let end = self.network.ensure_nic(place, &plan).await?;
         let mode = state.wanted_mode(name);
-        self.connect(&plan, end, mode).await?;
         let device = self.paths.port_device(plan.port);
+        let observed = state.observed.get(name).and_then(|observed| observed.mode);
+        let settled = &state.settled;
+        if observed == Some(mode) && settled.holds(name, place, &plan, devices, &device) {
+            return Ok(());
+        }
+        let end = self.network.ensure_nic(place, &plan).await?;
+        self.connect(&plan, end, mode).await?;
         state.observe(name, Some(mode), Some(device), None);
+        state.settled.note(name, place, plan, end);
         Ok(())
     }
 
@@ -328,7 +392,7 @@ impl Agent {
                         "network namespace `{namespace}` is there and not ours; rename the guest, \
                          or give it kind: attached"
                     );
-                    // Written down before it is made: one too many to remove does no harm.
+                    // It has gone since all were claimed.
                     state.desired.namespaces.insert(namespace.clone());
                     self.store.put(DESIRED, &state.desired)?;
                 }
@@ -338,7 +402,7 @@ impl Agent {
     }
 
     /// Removes NICs, and namespaces in which none is left. What is gone already is no problem.
-    async fn remove_nics(&self, state: &mut State, gone: &[(NicName, PortId)]) {
+    pub(crate) async fn remove_nics(&self, state: &mut State, gone: &[(NicName, PortId)]) {
         for (name, port) in gone {
             let port = *port;
             let detached = self.plane.call(move |plane| {
@@ -353,6 +417,7 @@ impl Agent {
                 tracing::warn!(nic = %name, %error, "cannot remove the devices of a NIC");
             }
             state.observed.remove(name);
+            state.settled.forget(name);
         }
         let wanted: BTreeSet<String> = state
             .desired
@@ -372,6 +437,17 @@ impl Agent {
             }
         }
     }
+}
+
+/// The policy that a desired state means, on this host as it is.
+pub(crate) fn compiled(desired: &Desired) -> PolicyInput {
+    let Desired {
+        topology,
+        ports,
+        generations,
+        ..
+    } = desired;
+    model::compile(topology, ports, generations, desired.underlay_mtu())
 }
 
 /// What engines compare stamps with, per port.
@@ -405,6 +481,7 @@ fn plan(state: &State, name: &NicName, guest: &Guest, index: usize) -> anyhow::R
             gateways.push(address.gateway);
         }
     }
+    let uplink_mtu = state.desired.uplink_mtu();
     Ok(NicPlan {
         name: name.to_string(),
         port,
@@ -412,7 +489,8 @@ fn plan(state: &State, name: &NicName, guest: &Guest, index: usize) -> anyhow::R
         mac: nic.mac.0,
         addresses,
         gateways,
-        mtu: nic.mtu_within(None),
+        mtu: nic.mtu_within(uplink_mtu),
+        route_mtu: uplink_mtu,
         forwards: nic.ip_forwarding,
     })
 }

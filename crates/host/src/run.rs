@@ -1,6 +1,6 @@
 //! The agent's life, from its start to its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bpf::{BpfEngine, Config, FlowEngine, Hook, Takeover};
-use flow::{FlowKey, Stamp, Timeouts};
+use flow::{FlowKey, PortId, PortMode, Stamp, Timeouts};
 use jiff::Timestamp;
+use model::Topology;
 use netdev::netns::Namespace;
 use netdev::receive::FrameReceiver;
 use netdev::send::{FrameSender, Queueing};
@@ -28,8 +29,11 @@ use crate::dataplane::{self, DataPlane, Handle};
 use crate::error::RequestError;
 use crate::guest::HostNetwork;
 use crate::limits;
+use crate::reconcile::compiled;
 use crate::server;
+use crate::settled::Settled;
 use crate::store::Store;
+use crate::uplink::UplinkState;
 
 /// How an agent is started.
 #[derive(Clone, Debug)]
@@ -57,11 +61,10 @@ pub struct TopologySource {
 /// next agent takes over. `down` removes everything.
 pub async fn serve(options: Options) -> anyhow::Result<()> {
     let paths = &options.paths;
-    if let Some(topology) = &options.topology {
-        refuse_invalid(topology)?;
-    }
+    let wanted = options.topology.as_ref().map(check).transpose()?;
     let listener = listen(paths).await?;
-    let (agent, thread) = start(&options).await?;
+    let (agent, thread) = start(&options, wanted).await?;
+    agent.remove_strays().await.map_err(into_anyhow)?;
     let problems = match &options.topology {
         None => agent.resume().await,
         Some(topology) => {
@@ -78,6 +81,7 @@ pub async fn serve(options: Options) -> anyhow::Result<()> {
         tracing::warn!("{problem}");
     }
     tracing::info!(socket = %paths.socket.display(), "agent serves");
+    let uplink = tokio::spawn(Arc::clone(&agent).follow_uplink());
     let app = server::router(Arc::clone(&agent));
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let end = {
@@ -95,6 +99,7 @@ pub async fn serve(options: Options) -> anyhow::Result<()> {
         served = axum::serve(listener, app) => served.context("control socket")?,
         () = end => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
     }
+    uplink.abort();
     // What is gone needs no stopping.
     let _ = agent.plane.call(DataPlane::stop).await;
     let joined = tokio::task::spawn_blocking(move || thread.join()).await?;
@@ -103,7 +108,7 @@ pub async fn serve(options: Options) -> anyhow::Result<()> {
     if removed {
         agent.network.remove_exception_device().await?;
         bpf::unload_everything(&paths.pins).context("cannot unload the engine")?;
-        remove_file(&paths.state)?;
+        remove_state(paths)?;
     }
     // Someone else's socket would be another agent's, which the store's lock rules out.
     let _ = std::fs::remove_file(&paths.socket);
@@ -123,12 +128,15 @@ pub async fn teardown(paths: &Paths) -> anyhow::Result<Vec<String>> {
                 removed.push(format!("NIC {name}"));
             }
         }
+        for device in network.remove_strays(&BTreeSet::new()).await? {
+            removed.push(format!("device {device}"));
+        }
         for namespace in &desired.namespaces {
             if network.remove_namespace(namespace)? {
                 removed.push(format!("network namespace {namespace}"));
             }
         }
-        remove_file(&paths.state)?;
+        remove_state(paths)?;
     } else {
         bpf::unload_everything(&paths.pins).context("cannot unload the engine")?;
     }
@@ -137,6 +145,16 @@ pub async fn teardown(paths: &Paths) -> anyhow::Result<Vec<String>> {
     }
     remove_file(&paths.socket)?;
     Ok(removed)
+}
+
+/// The state, and the folder that was made for it.
+fn remove_state(paths: &Paths) -> anyhow::Result<()> {
+    remove_file(&paths.state)?;
+    if let Some(folder) = paths.state.parent() {
+        // What someone else keeps there is theirs.
+        let _ = std::fs::remove_dir(folder);
+    }
+    Ok(())
 }
 
 /// What is not there is removed already.
@@ -164,9 +182,9 @@ where
 }
 
 /// A document with errors is refused before anything is touched.
-fn refuse_invalid(topology: &TopologySource) -> anyhow::Result<()> {
+fn check(topology: &TopologySource) -> anyhow::Result<Topology> {
     match model::parse(&topology.source, &topology.file_name) {
-        Ok(_) => Ok(()),
+        Ok(checked) => Ok(checked.topology),
         Err(found) => Err(anyhow::anyhow!("{found}")),
     }
 }
@@ -198,13 +216,20 @@ async fn listen(paths: &Paths) -> anyhow::Result<UnixListener> {
 }
 
 /// Everything up to the point where the agent can be asked to do things.
-async fn start(options: &Options) -> anyhow::Result<(Arc<Agent>, std::thread::JoinHandle<()>)> {
+async fn start(
+    options: &Options,
+    topology: Option<Topology>,
+) -> anyhow::Result<(Arc<Agent>, std::thread::JoinHandle<()>)> {
     let paths = options.paths.clone();
     bpf::supported().context("this host cannot run the accelerated path")?;
     netdev::features::ensure_bpffs().context("cannot mount the BPF file system")?;
     let store = Store::open(&paths.state)?;
     let desired: Desired = store.get(DESIRED)?.unwrap_or_default();
-    let limits = limits::of(&desired.topology.host);
+    let mut limits = limits::of(&desired.topology.host);
+    if let Some(topology) = &topology {
+        // Made for what comes; all else of it is applied later.
+        limits.flows_max = limits::flows_max(&topology.host);
+    }
     let (mut engine, takeover) = BpfEngine::open(&Config {
         pin_dir: paths.pins.clone(),
         flows_max: limits.flows_max,
@@ -220,10 +245,9 @@ async fn start(options: &Options) -> anyhow::Result<(Arc<Agent>, std::thread::Jo
         .context("cannot receive exceptions")?;
     let sender = FrameSender::new(Queueing::Discipline).context("cannot send frames")?;
     let mut compiler = Compiler::new(policy::Limits::default());
-    let input = model::compile(&desired.topology, &desired.ports, &desired.generations, None);
     let snapshot = Arc::new(
         compiler
-            .compile(&input)
+            .compile(&compiled(&desired))
             .context("cannot compile the policy")?,
     );
     let timeouts = desired.topology.host.timeouts.over(Timeouts::default());
@@ -238,6 +262,7 @@ async fn start(options: &Options) -> anyhow::Result<(Arc<Agent>, std::thread::Jo
         network,
         plane,
         engine: engine_name,
+        flows_max: limits.flows_max,
         started: Timestamp::now(),
         taken_over: found,
         state: Mutex::new(State {
@@ -245,6 +270,8 @@ async fn start(options: &Options) -> anyhow::Result<(Arc<Agent>, std::thread::Jo
             compiler,
             snapshot,
             observed: BTreeMap::new(),
+            settled: Settled::default(),
+            uplink: UplinkState::default(),
         }),
         down: Notify::new(),
     };
@@ -261,11 +288,15 @@ fn take_over(
 ) -> anyhow::Result<TakenOver> {
     let known: Vec<_> = desired.ports.values().copied().collect();
     for found in &takeover.ports {
-        if known.contains(&found.port) {
+        if known.contains(&found.port) || found.port == PortId::UPLINK {
             switch.add_port(found.port, found.mode);
         } else {
             engine.detach(found.port)?;
         }
+    }
+    // Until the interface has been looked at, it is taken to be as it was.
+    if engine.uplink_device().is_some() {
+        switch.add_port(PortId::UPLINK, PortMode::Accelerated);
     }
     // The mapping versions of this process begin anew; entries are stamped with them below, before
     // the kernel is told, so that nothing is stale that need not be.

@@ -115,7 +115,12 @@ async fn explain(
     let port = {
         let state = agent.state.lock().await;
         let name = state.find_nic_named(&request.nic)?;
-        state.port(&name)?
+        let port = state.port(&name)?;
+        if request.off_uplink {
+            port.from_uplink()
+        } else {
+            port
+        }
     };
     let probe = packet_text::parse(&request.packet, port)
         .map_err(|error| RequestError::Invalid(error.to_string()))?;

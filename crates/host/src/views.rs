@@ -1,10 +1,11 @@
 //! What clients see of the state.
 
+use flow::{DropReason, PortId};
 use model::{GuestKind, NicName};
 
 use crate::agent::{Agent, State};
 use crate::api::{
-    DropRow, FlowList, GuestView, NicDetail, NicStats, NicSummary, PathStats, Status,
+    DropRow, FlowList, GuestView, NicDetail, NicStats, NicSummary, PathStats, Status, UplinkView,
 };
 use crate::dataplane::{FlowsQuery, PortReport};
 use crate::error::RequestError;
@@ -12,6 +13,9 @@ use crate::guest::{Place, namespace_path};
 
 /// Flows listed in one answer, unless the client asks for fewer.
 pub(crate) const FLOWS_LISTED_MAX: usize = 10_000;
+
+/// What drops are listed under of which it was not found whose they were.
+const UPLINK: &str = "uplink";
 
 impl Agent {
     pub(crate) async fn status(&self) -> Result<Status, RequestError> {
@@ -38,6 +42,7 @@ impl Agent {
                 .map(|(_, report)| report.switch.first_packets)
                 .sum(),
             resident_bytes: resident_bytes(),
+            uplink: self.uplink_view(&state).await?,
         })
     }
 
@@ -73,7 +78,7 @@ impl Agent {
         Ok(NicDetail {
             summary: summary(&state, &name, report.as_ref()),
             port: port.0,
-            mtu: found.mtu_within(None),
+            mtu: found.mtu_within(state.desired.uplink_mtu()),
             ip_forwarding: found.ip_forwarding,
             asgs: found.asgs.clone(),
             policy_generation: state.snapshot.generation(),
@@ -130,10 +135,14 @@ impl Agent {
     pub(crate) async fn drop_rows(&self) -> Result<Vec<DropRow>, RequestError> {
         let state = self.state.lock().await;
         let reports = self.reports(&state).await?;
-        Ok(reports
+        let mut rows: Vec<DropRow> = reports
             .iter()
-            .flat_map(|(name, report)| drop_rows(name, report))
-            .collect())
+            .flat_map(|(name, report)| drop_rows(&name.to_string(), report))
+            .collect();
+        if let Some(uplink) = self.uplink_view(&state).await? {
+            rows.extend(uplink.drops);
+        }
+        Ok(rows)
     }
 
     pub(crate) async fn guest_view(&self, guest: &str) -> Result<GuestView, RequestError> {
@@ -162,6 +171,29 @@ impl Agent {
                 .map(|nic| format!("{guest}/{}", nic.name))
                 .collect(),
         })
+    }
+
+    async fn uplink_view(&self, state: &State) -> Result<Option<UplinkView>, RequestError> {
+        let Some(uplink) = &state.desired.topology.uplink else {
+            return Ok(None);
+        };
+        let report = self.plane.call(|plane| plane.report(PortId::UPLINK));
+        let report = report.await?.unwrap_or_default();
+        let up = state.uplink.is_up();
+        Ok(Some(UplinkView {
+            interface: uplink.interface.clone(),
+            provider_address: uplink.provider_address,
+            vxlan_port: uplink.vxlan_port,
+            state: if up { "up" } else { "down" }.to_owned(),
+            reason: state.uplink.problem.clone(),
+            since: state.uplink.since.unwrap_or(self.started),
+            underlay_mtu: state.desired.underlay_mtu(),
+            mtu: state.desired.uplink_mtu(),
+            accelerated: accelerated(&report),
+            synthetic: synthetic(&report),
+            exceptions: report.engine.exceptions,
+            drops: drop_rows(UPLINK, &report),
+        }))
     }
 
     /// Every NIC's counters, taken at one moment.
@@ -211,40 +243,45 @@ fn stats(name: &NicName, report: &PortReport) -> NicStats {
     let (engine, switch) = (&report.engine, &report.switch);
     NicStats {
         name: name.to_string(),
-        accelerated: PathStats {
-            from_guest_packets: engine.from_guest_packets,
-            from_guest_bytes: engine.from_guest_bytes,
-            to_guest_packets: engine.to_guest_packets,
-            to_guest_bytes: engine.to_guest_bytes,
-        },
-        synthetic: PathStats {
-            from_guest_packets: switch.from_guest_packets,
-            from_guest_bytes: switch.from_guest_bytes,
-            to_guest_packets: switch.to_guest_packets,
-            to_guest_bytes: switch.to_guest_bytes,
-        },
+        accelerated: accelerated(report),
+        synthetic: synthetic(report),
         exceptions: engine.exceptions,
         first_packets: switch.first_packets,
         resimulations: switch.resimulations,
         stale_forwarded: switch.stale_forwarded + engine.stale_forwarded,
         answered: switch.answered,
-        drops: drop_rows(name, report).collect(),
+        drops: drop_rows(&name.to_string(), report),
     }
 }
 
-fn drop_rows(name: &NicName, report: &PortReport) -> impl Iterator<Item = DropRow> {
-    let name = name.to_string();
-    let rows: Vec<DropRow> = report
-        .drops
-        .iter()
-        .map(|(reason, packets, bytes)| DropRow {
-            nic: name.clone(),
-            reason: reason.name().to_owned(),
-            packets,
-            bytes,
-        })
-        .collect();
-    rows.into_iter()
+fn accelerated(report: &PortReport) -> PathStats {
+    let engine = &report.engine;
+    PathStats {
+        from_guest_packets: engine.from_guest_packets,
+        from_guest_bytes: engine.from_guest_bytes,
+        to_guest_packets: engine.to_guest_packets,
+        to_guest_bytes: engine.to_guest_bytes,
+    }
+}
+
+fn synthetic(report: &PortReport) -> PathStats {
+    let switch = &report.switch;
+    PathStats {
+        from_guest_packets: switch.from_guest_packets,
+        from_guest_bytes: switch.from_guest_bytes,
+        to_guest_packets: switch.to_guest_packets,
+        to_guest_bytes: switch.to_guest_bytes,
+    }
+}
+
+fn drop_rows(name: &str, report: &PortReport) -> Vec<DropRow> {
+    let row = |(reason, packets, bytes): (DropReason, u64, u64)| DropRow {
+        nic: name.to_owned(),
+        reason: reason.name().to_owned(),
+        packets,
+        bytes,
+    };
+    report.drops.iter().map(row).collect()
 }
 
 /// The resident memory of this process (proc(5), `/proc/self/statm`: pages, the second field).

@@ -77,7 +77,7 @@ pub fn compile(
                 .filter_map(NicAddress::subnet)
                 .collect(),
             primary: guest.nics.first() == Some(nic),
-            dns_servers: Vec::new(),
+            dns_servers: network.dns_servers.clone(),
             vni,
             gateways: nic.addresses.iter().map(|one| one.gateway).collect(),
             mac: nic.mac.0,

@@ -48,6 +48,7 @@ pub(crate) struct Vnet {
     pub(crate) subnets: Vec<Named<Subnet>>,
     pub(crate) peerings: Vec<Peering>,
     pub(crate) gateway_routes: Vec<At<IpNet>>,
+    pub(crate) dns_servers: Vec<At<IpAddr>>,
     pub(crate) router_hop: bool,
 }
 

@@ -2,9 +2,10 @@
 //!
 //! Two halves that never meet:
 //! - **Set-up**, slow and asynchronous: [`netns`] (namespaces), [`netlink`] with [`link`],
-//!   [`addr`], [`route`] and [`neigh`], then [`sysctl`], [`offload`] and [`features`].
+//!   [`addr`], [`route`], [`neigh`] and [`changes`], then [`sysctl`], [`offload`] and [`features`].
 //! - **Frames**, fast and without an allocation per packet: [`tap`] (one device, one fd),
-//!   [`send`] and [`receive`] (batches through AF_PACKET), [`capture`] (one frame at a time).
+//!   [`send`] and [`receive`] (batches through AF_PACKET), [`underlay`] (batches of IP packets),
+//!   [`capture`] (one frame at a time).
 //!
 //! Everything that opens a socket does so in the network namespace of the calling thread, and
 //! stays bound to that namespace whichever thread uses it later. Wrap the opening call in
@@ -22,6 +23,7 @@ mod socket;
 pub mod netns;
 
 pub mod addr;
+pub mod changes;
 pub mod link;
 pub mod neigh;
 pub mod netlink;
@@ -35,6 +37,7 @@ pub mod capture;
 pub mod receive;
 pub mod send;
 pub mod tap;
+pub mod underlay;
 
 #[cfg(test)]
 mod fixture;

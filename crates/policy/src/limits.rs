@@ -11,7 +11,7 @@ pub struct Limits {
     pub addresses_per_nic_max: usize,
     /// Rule sets a packet passes in one direction at one NIC.
     pub sets_per_direction_max: usize,
-    /// Rules of one rule set, default rules included. More than 28,672 are refused in any case.
+    /// Rules of one rule set, default rules included. More than 16,384 are refused in any case.
     pub rules_max: usize,
     /// Prefixes on one side (source or destination) of one rule.
     pub prefixes_per_rule_max: usize,
@@ -19,8 +19,9 @@ pub struct Limits {
     pub prefixes_per_set_max: usize,
     /// Port ranges on one side of one rule.
     pub port_ranges_per_rule_max: usize,
-    /// Bytes that one compiled rule set may hold in sets of rules. Only heavily overlapping
-    /// prefixes, each combination different, come near it.
+    /// Bytes that one compiled rule set may hold in the intervals of its addresses and ports, and in
+    /// the sets of rules that cover them. Only heavily overlapping prefixes, each combination
+    /// different, come near it.
     pub set_bytes_max: usize,
     /// Routes of one route table.
     pub routes_max: usize,

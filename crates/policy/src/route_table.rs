@@ -6,9 +6,7 @@ use ipnet::IpNet;
 
 use crate::error::{CompileError, Counted};
 use crate::input::{NextHop, RouteInput, RouteSource, RouteTableInput};
-use crate::intervals::{
-    Intervals, Point, Range, V4_LEAF, V4_NODE, V6_LEAF, V6_NODE, range_v4, range_v6,
-};
+use crate::intervals::{CUTS_MAX, Line, Point, Range, range_v4, range_v6};
 use crate::limits::Limits;
 
 /// A route, as it was given.
@@ -41,14 +39,14 @@ impl<'a> Iterator for Overridden<'a> {
     type Item = RouteRef<'a>;
 
     fn next(&mut self) -> Option<RouteRef<'a>> {
-        while self.same_prefix.is_empty() {
-            let prefix = self.shorter?;
-            self.same_prefix = self.table.routes_of(prefix);
-            self.shorter = self.table.prefix(prefix.parent);
+        if let Some((&route, rest)) = self.same_prefix.split_first() {
+            self.same_prefix = rest;
+            return Some(self.table.route(route));
         }
-        let (&route, rest) = self.same_prefix.split_first()?;
-        self.same_prefix = rest;
-        Some(self.table.route(route))
+        let prefix = self.shorter?;
+        self.same_prefix = self.table.others_of(prefix);
+        self.shorter = self.table.prefix(prefix.parent);
+        Some(self.table.route(prefix.best))
     }
 }
 
@@ -58,16 +56,22 @@ impl<'a> Iterator for Overridden<'a> {
 pub(crate) struct RouteTable {
     /// What it was compiled from, which has the routes.
     source: Arc<RouteTableInput>,
-    v4: Intervals<u32, V4_NODE, V4_LEAF>,
-    v6: Intervals<u128, V6_NODE, V6_LEAF>,
+    v4: <u32 as Point>::Line,
+    v6: <u128 as Point>::Line,
     prefixes: Box<[PrefixRoutes]>,
-    /// Indices of routes, prefix by prefix, best first.
+    /// Indices of routes that are not the best of their prefix: prefix by prefix, best first.
     routes: Box<[u32]>,
 }
 
 /// The routes of one prefix.
 #[derive(Clone, Copy, Debug)]
 struct PrefixRoutes {
+    /// Where the best of them leads: apart from the rest, so that a lookup which nobody watches
+    /// touches no route.
+    next_hop: NextHop,
+    /// The best of them.
+    best: u32,
+    /// The others.
     first: u32,
     count: u32,
     /// The number of the next shorter prefix around it.
@@ -84,8 +88,8 @@ impl RouteTable {
         limits: &Limits,
     ) -> Result<Self, CompileError> {
         let place = || format!("route table `{}`", source.name);
-        // Route numbers are 32 bits wide, whatever the limit says.
-        let routes_max = limits.routes_max.min(u32::MAX as usize - 1);
+        // Each cuts the line of its family twice at most.
+        let routes_max = limits.routes_max.min(CUTS_MAX / 2);
         Counted::Routes.within(source.routes.len(), routes_max, place)?;
         let mut builder = Builder::default();
         let numbered = || (0..).zip(&source.routes);
@@ -93,12 +97,12 @@ impl RouteTable {
             IpNet::V4(prefix) => Some(Candidate::new(range_v4(prefix), number, route)),
             IpNet::V6(_) => None,
         });
-        let v4 = Intervals::new(builder.cuts(v4.collect()));
+        let v4 = Line::new(builder.cuts(v4.collect()));
         let v6 = numbered().filter_map(|(number, route)| match &route.prefix {
             IpNet::V4(_) => None,
             IpNet::V6(prefix) => Some(Candidate::new(range_v6(prefix), number, route)),
         });
-        let v6 = Intervals::new(builder.cuts(v6.collect()));
+        let v6 = Line::new(builder.cuts(v6.collect()));
         let Builder { prefixes, routes } = builder;
         let source = Arc::clone(source);
         Ok(RouteTable {
@@ -123,14 +127,16 @@ impl RouteTable {
             IpAddr::V6(v6) => self.v6.get(v6.to_bits()),
         };
         let prefix = self.prefix(number)?;
-        let (&best, same_prefix) = self.routes_of(prefix).split_first()?;
-        let shorter = self.prefix(prefix.parent);
+        let chosen = RouteRef {
+            next_hop: prefix.next_hop,
+            ..self.route(prefix.best)
+        };
         Some((
-            self.route(best),
+            chosen,
             Overridden {
                 table: self,
-                same_prefix,
-                shorter,
+                same_prefix: self.others_of(prefix),
+                shorter: self.prefix(prefix.parent),
             },
         ))
     }
@@ -147,7 +153,7 @@ impl RouteTable {
         self.prefixes.get((number as usize).checked_sub(1)?)
     }
 
-    fn routes_of(&self, prefix: &PrefixRoutes) -> &[u32] {
+    fn others_of(&self, prefix: &PrefixRoutes) -> &[u32] {
         &self.routes[prefix.first as usize..][..prefix.count as usize]
     }
 
@@ -171,21 +177,26 @@ impl RouteTable {
 
 /// A route on its way into the table. In their order, a prefix comes after all that contain it, and
 /// the routes of one prefix come together, best first.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate<P> {
     first: P,
     last: Reverse<P>,
     source: RouteSource,
     number: u32,
+    next_hop: NextHop,
 }
 
-impl<P> Candidate<P> {
+impl<P: Point> Candidate<P> {
+    fn order(&self) -> (P, Reverse<P>, RouteSource, u32) {
+        (self.first, self.last, self.source, self.number)
+    }
+
     fn new((first, last): Range<P>, number: u32, route: &RouteInput) -> Self {
         Candidate {
             first,
             last: Reverse(last),
             source: route.source,
             number,
+            next_hop: route.next_hop,
         }
     }
 }
@@ -199,7 +210,7 @@ struct Builder {
 impl Builder {
     /// Takes the routes of one family, and says where the longest prefix changes.
     fn cuts<P: Point>(&mut self, mut candidates: Vec<Candidate<P>>) -> Vec<(P, PrefixNumber)> {
-        candidates.sort_unstable();
+        candidates.sort_unstable_by_key(Candidate::order);
         let mut cuts = Vec::new();
         let mut around: Vec<(P, PrefixNumber)> = Vec::new();
         for routes in candidates.chunk_by(|a, b| (a.first, a.last) == (b.first, b.last)) {
@@ -214,11 +225,15 @@ impl Builder {
         cuts
     }
 
+    /// Takes the routes of a prefix, of which there are some.
     fn add<P>(&mut self, routes: &[Candidate<P>], parent: PrefixNumber) -> PrefixNumber {
-        let number = |count: usize| u32::try_from(count).expect("routes are fewer than 2^32 - 1");
-        let (first, count) = (number(self.routes.len()), number(routes.len()));
-        self.routes.extend(routes.iter().map(|route| route.number));
+        let number = |count: usize| u32::try_from(count).expect("routes are fewer than 2^24");
+        let (best, others) = (&routes[0], &routes[1..]);
+        let (first, count) = (number(self.routes.len()), number(others.len()));
+        self.routes.extend(others.iter().map(|route| route.number));
         self.prefixes.push(PrefixRoutes {
+            next_hop: best.next_hop,
+            best: best.number,
             first,
             count,
             parent,

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use crate::classifier::{self, Classifier, Located};
 use crate::error::{CompileError, Counted};
 use crate::input::{Access, AddressSet, Layer, RuleInput, RuleSetInput};
+use crate::intervals::CUTS_MAX;
 use crate::limits::Limits;
 use crate::observer::RuleView;
 use crate::tuple::Tuple;
@@ -122,5 +123,7 @@ fn check(set: &RuleSetInput, limits: &Limits) -> Result<(), CompileError> {
             Counted::PortRanges.within(ranges.len(), limits.port_ranges_per_rule_max, place)?;
         }
     }
-    Counted::Prefixes.within(prefixes, limits.prefixes_per_set_max, || place(set))
+    // Each cuts the line of its family and side twice at most.
+    let prefixes_max = limits.prefixes_per_set_max.min(CUTS_MAX / 2);
+    Counted::Prefixes.within(prefixes, prefixes_max, || place(set))
 }

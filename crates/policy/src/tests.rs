@@ -6,7 +6,7 @@ mod limits;
 mod mappings;
 mod segments;
 mod semantics;
-mod strategies;
+pub(crate) mod strategies;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::input::{
 use crate::{Compiler, LayerView, Limits, Observer, Snapshot};
 
 /// A NIC behind `port` that nothing restricts and that has no routes.
-fn nic(port: u16) -> NicInput {
+pub(crate) fn nic(port: u16) -> NicInput {
     NicInput {
         subnets: Vec::new(),
         primary: true,
@@ -60,7 +60,7 @@ fn compiled(input: &PolicyInput) -> Snapshot {
         .expect("the policy is legal")
 }
 
-fn set(layer: Layer, rules: Vec<RuleInput>) -> RuleSetInput {
+pub(crate) fn set(layer: Layer, rules: Vec<RuleInput>) -> RuleSetInput {
     let name = format!("{layer:?}");
     RuleSetInput {
         name,
@@ -71,7 +71,7 @@ fn set(layer: Layer, rules: Vec<RuleInput>) -> RuleSetInput {
 }
 
 /// A rule for everything.
-fn rule(name: &str, priority: u16, access: Access) -> RuleInput {
+pub(crate) fn rule(name: &str, priority: u16, access: Access) -> RuleInput {
     RuleInput {
         name: name.to_owned(),
         priority,
@@ -84,7 +84,7 @@ fn rule(name: &str, priority: u16, access: Access) -> RuleInput {
     }
 }
 
-fn prefixes(list: &[&str]) -> AddressSet {
+pub(crate) fn prefixes(list: &[&str]) -> AddressSet {
     AddressSet::Prefixes(list.iter().map(|prefix| net(prefix)).collect())
 }
 

@@ -2,14 +2,37 @@
 
 use std::net::IpAddr;
 
-use flow::DropReason;
+use flow::{DropReason, PortId};
 use policy::NicPolicy;
+
+/// Whether an IP packet with these addresses may come from there: from the NIC or, if the port is
+/// marked, off the uplink.
+pub(crate) fn admit(
+    nic: &NicPolicy,
+    from: PortId,
+    src: IpAddr,
+    dst: IpAddr,
+) -> Result<(), DropReason> {
+    if from.is_from_uplink() {
+        admit_arrival(src, dst)
+    } else {
+        admit_addresses(nic, src, dst)
+    }
+}
+
+/// Whether an IP packet off the uplink may have these addresses. That its sender has the source is
+/// its own host's to see to.
+pub(crate) fn admit_arrival(src: IpAddr, dst: IpAddr) -> Result<(), DropReason> {
+    if may_be_source(src) && may_be_destination(dst) {
+        Ok(())
+    } else {
+        Err(DropReason::InvalidAddress)
+    }
+}
 
 /// Whether the NIC may send an IP packet with these addresses.
 pub(crate) fn admit_addresses(nic: &NicPolicy, src: IpAddr, dst: IpAddr) -> Result<(), DropReason> {
-    if !may_be_source(src) || !may_be_destination(dst) {
-        return Err(DropReason::InvalidAddress);
-    }
+    admit_arrival(src, dst)?;
     if nic.owns(src) || nic.ip_forwarding {
         Ok(())
     } else {

@@ -1,21 +1,25 @@
 //! `explain`: the slow path itself, with an observer. Nothing is decided a second time here.
 
-use flow::{FlowKey, FlowPair, PortId, TcpState, Tick, Transposition, Verdict};
+use flow::{FlowId, FlowKey, PortId, TcpState, Tick, Transposition, Verdict};
 use std::net::IpAddr;
 
 use policy::input::{Access, Layer, MappingTarget, NextHop, RouteSource};
-use policy::{Direction, Judgement, LayerView, MappingView, Observer, Overridden, RouteRef};
+use policy::{
+    Direction, Judgement, LayerView, MappingView, NicPolicy, Observer, Overridden, RouteRef,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::follow::is_reevaluation_owed;
+use crate::follow::{answers_to, is_reevaluation_owed, pair_of};
 use crate::judge::{Judge, Rules};
 use crate::switch::is_remembered_drop;
+use crate::tier_one::is_stale;
 use crate::{Switch, admission};
 
 /// A packet that is asked about.
 #[derive(Clone, Copy, Debug)]
 pub struct Probe {
-    /// Its key, and with it the NIC it would come from.
+    /// Its key, and with it the NIC it would come from; with a marked port
+    /// ([`PortId::from_uplink`]), the NIC that it would come off the uplink for.
     pub key: FlowKey,
     /// Whether it opens a connection; for TCP, a SYN.
     pub opens: bool,
@@ -25,8 +29,12 @@ pub struct Probe {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
-    /// The NIC it comes from.
+    /// The NIC it comes from, or is for if it comes off the uplink.
     pub nic: String,
+    /// Whether it comes off the uplink: then it was routed, and its sender's rules were asked, on
+    /// another host.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub off_uplink: bool,
     /// The packet.
     pub packet: String,
     /// Whether it would get through.
@@ -106,9 +114,11 @@ impl Switch {
     /// Walks the slow path for a packet without sending, counting or remembering anything.
     /// None when the port has no policy.
     pub fn explain(&self, probe: &Probe, now: Tick) -> Option<Explanation> {
-        let nic = self.policy.nic(probe.key.port())?;
+        let from = probe.key.port();
+        let nic = self.policy.nic(from.guest())?;
         let mut explanation = Explanation {
             nic: nic.name.clone(),
+            off_uplink: from.is_from_uplink(),
             packet: probe.key.to_string(),
             allowed: false,
             drop_reason: None,
@@ -117,21 +127,18 @@ impl Switch {
             path: None,
             transposition: Vec::new(),
         };
-        if let Err(reason) = admission::admit_addresses(nic, probe.key.src(), probe.key.dst()) {
+        if let Err(reason) = admission::admit(nic, from, probe.key.src(), probe.key.dst()) {
             explanation.drop_reason = Some(reason.name().to_owned());
             return Some(explanation);
         }
-        let established = self.established(probe, now);
-        let rules = match established {
-            Some(_) if self.is_reevaluation_owed(&probe.key) => Rules::Again,
-            Some(_) => Rules::Established { answers_to: None },
-            None => Rules::Apply,
-        };
-        explanation.flow = established;
         let judge = Judge {
             policy: &self.policy,
             flows: &self.flows,
         };
+        let own = self.connection(&judge, nic, probe);
+        let found = own.or_else(|| judge.follower(nic, &probe.key, probe.opens));
+        let rules = found.map_or(Rules::Apply, |id| self.rules_of(probe, id, own.is_none()));
+        explanation.flow = found.and_then(|id| self.view(id, now));
         let mut trace = Trace {
             explanation: &mut explanation,
             name_of: &|port| self.name_of(port),
@@ -146,16 +153,24 @@ impl Switch {
         Some(explanation)
     }
 
-    /// The connection a packet belongs to, unless it opens a new one.
-    fn established(&self, probe: &Probe, now: Tick) -> Option<FlowView> {
+    /// The connection a packet belongs to, unless it opens a new one, or the connection follows its
+    /// opener to where it is now.
+    fn connection(&self, judge: &Judge<'_>, nic: &NicPolicy, probe: &Probe) -> Option<FlowId> {
         let id = self.flows.lookup(&probe.key)?;
         let entry = self.flows.get(id)?;
-        if is_remembered_drop(&entry) {
-            return None;
-        }
-        if probe.opens && probe.key.protocol() == 6 {
-            return None;
-        }
+        let new = probe.opens && probe.key.protocol() == 6;
+        let drops = entry.transposition().drop_reason().is_some();
+        let leaves = || {
+            let pair = pair_of(&self.flows, id);
+            pair.filter(|pair| pair.forward.key == probe.key)
+                .and_then(|pair| judge.relocated(&pair))
+        };
+        let stays = !is_stale(&self.policy, nic, &entry.stamp(), drops) || leaves().is_none();
+        (!is_remembered_drop(&entry) && !new && stays).then_some(id)
+    }
+
+    fn view(&self, id: FlowId, now: Tick) -> Option<FlowView> {
+        let entry = self.flows.get(id)?;
         let state: Option<TcpState> = self.flows.tcp_state(id);
         Some(FlowView {
             idle_seconds: now.since(entry.counters().last_seen).as_secs(),
@@ -163,23 +178,20 @@ impl Switch {
         })
     }
 
-    /// Whether the rules of an established connection will be asked again. Not for its answers,
-    /// which pass or not with the packets they answer.
-    fn is_reevaluation_owed(&self, key: &FlowKey) -> bool {
-        let half = |key| {
-            self.flows
-                .lookup(&key)
-                .and_then(|id| self.flows.get(id))
-                .map(|e| e.half())
+    /// The rules that still have a say in an established connection: all of them if they are to be
+    /// asked again, though not of its answers, which pass or not with the packets they answer.
+    /// `moved` says that the packet's sender has, and that its connection has yet to follow.
+    fn rules_of(&self, probe: &Probe, id: FlowId, moved: bool) -> Rules {
+        let Some(pair) = pair_of(&self.flows, id) else {
+            return Rules::Apply;
         };
-        let Some(forward) = half(*key).filter(|half| half.forward) else {
-            return false;
-        };
-        let pair = FlowPair {
-            forward,
-            reverse: forward.peer.and_then(half),
-        };
-        is_reevaluation_owed(&self.policy, &pair)
+        let opener = moved || pair.forward.key == probe.key;
+        if opener && is_reevaluation_owed(&self.policy, &pair) {
+            return Rules::Again;
+        }
+        Rules::Established {
+            answers_to: answers_to(&pair).filter(|_| moved),
+        }
     }
 
     fn name_of(&self, port: PortId) -> String {
@@ -304,8 +316,8 @@ fn describe(transposition: &Transposition, receiver: &str) -> Vec<String> {
     }
     match (transposition.verdict, transposition.encap) {
         (Verdict::Uplink, Some(encap)) => steps.push(format!(
-            "VXLAN {} from {} to {} port {}",
-            encap.vni, encap.outer_src, encap.outer_dst, encap.dst_port
+            "VXLAN {} from {} to {} port {}, MTU {}",
+            encap.vni, encap.outer_src, encap.outer_dst, encap.dst_port, transposition.mtu
         )),
         _ => steps.push(format!("deliver to {receiver}, MTU {}", transposition.mtu)),
     }

@@ -1,12 +1,16 @@
 //! How an established connection follows a change of policy.
 
+use std::sync::Arc;
+
 use flow::{
-    Counters, DropReason, EngineCounters, FlowId, FlowKey, FlowPair, Half, PortId, Tick, Verdict,
+    Counters, DropReason, EngineCounters, FlowId, FlowKey, FlowPair, FlowTable, Half, PortId, Tick,
+    Verdict,
 };
-use policy::Snapshot;
+use policy::{NicPolicy, Snapshot};
 
 use crate::Switch;
 use crate::judge::{Decision, Judge, Rules};
+use crate::packet::Packet;
 use crate::switch::{is_remembered_drop, pair};
 
 impl Switch {
@@ -17,47 +21,40 @@ impl Switch {
         id: FlowId,
         now: Tick,
     ) -> Result<Option<FlowId>, DropReason> {
-        let Some(entry) = self.flows.get(id) else {
+        let (Some(hit), Some(old)) = (
+            self.flows.get(id).map(|it| *it.key()),
+            pair_of(&self.flows, id),
+        ) else {
             return Ok(None);
         };
-        let hit = entry.half();
-        let other = entry
-            .peer()
-            .and_then(|peer| self.flows.get(peer))
-            .map(|entry| entry.half());
-        let (forward, reverse) = match other {
-            Some(forward) if !hit.forward => (forward, Some(hit)),
-            other => (hit, other),
+        let FlowPair { forward, reverse } = old;
+        let judge = Judge {
+            policy,
+            flows: &self.flows,
         };
-        let opener = policy.nic(forward.key.port()).ok_or(DropReason::PortDown)?;
-        let old = FlowPair { forward, reverse };
+        let key = judge.relocated(&old).unwrap_or(forward.key);
+        let opener = policy.nic(key.owner()).ok_or(DropReason::PortDown)?;
         let rules = match is_reevaluation_owed(policy, &old) {
             true => Rules::Again,
             false => Rules::Established {
                 answers_to: answers_to(&old),
             },
         };
-        let judge = Judge {
-            policy,
-            flows: &self.flows,
-        };
-        let mut decision = judge.decide(opener, &forward.key, true, rules, &mut ());
+        let mut decision = judge.decide(opener, &key, true, rules, &mut ());
         if let Some(reason) = decision.forward.transposition.drop_reason() {
             if rules == Rules::Again && is_by_rule(reason) {
                 self.flows.remove(id, &mut self.removed);
                 self.collect_removed();
-                let refused = self.remember(&forward.key, &decision, now)?;
-                return if hit.forward {
+                let refused = self.remember(&key, &decision, now)?;
+                return if hit == key {
                     Ok(Some(refused))
                 } else {
                     Err(reason)
                 };
             }
             // No way at present: the connection is kept, so that it goes on when there is one.
-            decision.reverse = reverse.and_then(|half| {
-                let peer = policy.nic(half.key.port())?;
-                Some(judge.reverse(opener, peer, &forward.key, rules))
-            });
+            decision.reverse =
+                reverse.and_then(|half| judge.answers_from(half.key.port(), &key, rules));
             if rules == Rules::Again {
                 // Rules beyond the missing way have not been asked: that is owed still.
                 decision.forward.stamp.path = forward.stamp.path;
@@ -66,15 +63,72 @@ impl Switch {
                 }
             }
         }
-        self.follow(&old, &decision, now)?;
-        // None when the guest's address has moved to another port, and the connection with it.
-        Ok(self.flows.lookup(&hit.key))
+        self.follow(&old, &key, &decision, now)?;
+        // None when the sender's address has moved elsewhere, and the connection with it.
+        Ok(self.flows.lookup(&hit))
+    }
+
+    /// The flow of a TCP segment that has none where it comes from, because its sender has moved:
+    /// here from another host, or there from here. Nobody has sent an answer since.
+    pub(crate) fn take_along(
+        &mut self,
+        policy: &Snapshot,
+        nic: &NicPolicy,
+        packet: &Packet,
+        now: Tick,
+    ) -> Result<Option<FlowId>, DropReason> {
+        let judge = Judge {
+            policy,
+            flows: &self.flows,
+        };
+        let Some(id) = judge.follower(nic, &packet.key, packet.opens()) else {
+            return Ok(None);
+        };
+        self.resimulate(policy, id, now)?;
+        Ok(self.flows.lookup(&packet.key))
+    }
+
+    /// Connections between a NIC that is leaving and others of this host go on where the policy has
+    /// the address on another host now.
+    pub(crate) fn hand_over(&mut self, leaving: PortId) {
+        let policy = Arc::clone(&self.policy);
+        if policy.uplink().is_none() {
+            return;
+        }
+        let judge = Judge {
+            policy: &policy,
+            flows: &self.flows,
+        };
+        let departs = |half: &Half| {
+            let nic = policy.nic(half.key.port());
+            let way = nic.and_then(|nic| judge.path(nic, &half.key, &mut ()).ok());
+            way.is_some_and(|hop| hop.transposition.verdict == Verdict::Uplink)
+        };
+        let leavers = self.flows.iter().filter(|entry| {
+            let peer = entry.peer_key().map(|peer| peer.port());
+            peer == Some(leaving) && entry.key().owner() != leaving && departs(&entry.half())
+        });
+        let staying: Vec<(FlowKey, Tick)> = leavers
+            .map(|entry| (*entry.key(), entry.counters().last_seen))
+            .collect();
+        for (key, last_seen) in staying {
+            if let Some(id) = self.flows.lookup(&key) {
+                // What cannot follow goes with the port.
+                let _ = self.resimulate(&policy, id, last_seen);
+            }
+        }
     }
 
     /// Gives an established pair its new path, keeping what it counted. Where its keys change with
     /// it, what remains is how far it has come.
-    fn follow(&mut self, old: &FlowPair, decision: &Decision, now: Tick) -> Result<(), DropReason> {
-        let pair = pair(&old.forward.key, decision);
+    fn follow(
+        &mut self,
+        old: &FlowPair,
+        key: &FlowKey,
+        decision: &Decision,
+        now: Tick,
+    ) -> Result<(), DropReason> {
+        let pair = pair(key, decision);
         let halves = [Some(&old.forward), old.reverse.as_ref()];
         if self.flows.replace_halves(&pair).is_ok() {
             for half in halves.into_iter().flatten() {
@@ -112,20 +166,33 @@ impl Switch {
     /// answers come directly they have the refusal's key, and replaced it.
     pub(crate) fn forget_refused_answers(&mut self, pair: &FlowPair) {
         let Some(reverse) = &pair.reverse else { return };
-        let Verdict::Deliver(port) = reverse.transposition.verdict else {
-            return;
+        let by_port = reverse.transposition.receiver();
+        let other = by_port.filter(|port| *port != pair.forward.key.port());
+        for port in [other, self.asks_for(&pair.forward)].into_iter().flatten() {
+            let refused = self.flows.lookup(&reverse.key.at(port));
+            let refused = refused
+                .and_then(|id| self.flows.get(id))
+                .filter(is_remembered_drop);
+            if let Some(id) = refused.map(|entry| entry.id()) {
+                self.flows.remove(id, &mut self.removed);
+                self.collect_removed();
+            }
+        }
+    }
+
+    /// Where the answers may come in too of what an appliance sends off the host for another NIC:
+    /// straight off the uplink.
+    fn asks_for(&self, forward: &Half) -> Option<PortId> {
+        let (key, verdict) = (&forward.key, forward.transposition.verdict);
+        let nic = self.policy.nic(key.port())?;
+        if verdict != Verdict::Uplink || nic.owns(key.src()) {
+            return None;
+        }
+        let judge = Judge {
+            policy: &self.policy,
+            flows: &self.flows,
         };
-        if port == pair.forward.key.port() {
-            return;
-        }
-        let refused = self.flows.lookup(&reverse.key.at(port));
-        let refused = refused
-            .and_then(|id| self.flows.get(id))
-            .filter(is_remembered_drop);
-        if let Some(id) = refused.map(|entry| entry.id()) {
-            self.flows.remove(id, &mut self.removed);
-            self.collect_removed();
-        }
+        judge.port_of(nic, key.src()).map(PortId::from_uplink)
     }
 
     /// An entry that an engine has is to be put in anew. It stays marked as in the engine, so that
@@ -152,10 +219,25 @@ impl Switch {
     }
 }
 
+/// Both directions of a connection, whichever of them the id is of.
+pub(crate) fn pair_of(flows: &FlowTable, id: FlowId) -> Option<FlowPair> {
+    let entry = flows.get(id)?;
+    let hit = entry.half();
+    let other = entry
+        .peer()
+        .and_then(|peer| flows.get(peer))
+        .map(|entry| entry.half());
+    let (forward, reverse) = match other {
+        Some(forward) if !hit.forward => (forward, Some(hit)),
+        other => (hit, other),
+    };
+    Some(FlowPair { forward, reverse })
+}
+
 /// Whether the rules have to be asked again: what changed them is younger than the pair's stamps.
 pub(crate) fn is_reevaluation_owed(policy: &Snapshot, pair: &FlowPair) -> bool {
     let owed = |half: &Half| {
-        let nic = policy.nic(half.key.port());
+        let nic = policy.nic(half.key.owner());
         nic.is_some_and(|nic| half.stamp.path < nic.reevaluate_generation)
     };
     owed(&pair.forward) || pair.reverse.as_ref().is_some_and(owed)

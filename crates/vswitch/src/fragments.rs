@@ -102,9 +102,9 @@ impl FragmentTable {
         });
     }
 
-    /// Forgets what a port sent.
+    /// Forgets what a port sent, and what came off the uplink for it.
     pub(crate) fn forget_port(&mut self, port: PortId) {
-        self.entries.retain(|key, _| key.port != port);
+        self.entries.retain(|key, _| key.port.guest() != port);
         if let Some(count) = self.per_port.get_mut(usize::from(port.0)) {
             *count = 0;
         }

@@ -1,11 +1,41 @@
-//! ICMP errors belong to the flow whose packet they are about (RFC 792; RFC 4443), and to no other:
-//! one is let through exactly where an answer of that flow would be.
+//! ICMP errors: those that guests send belong to the flow whose packet they are about
+//! (RFC 792; RFC 4443) and to no other, and are let through exactly where an answer of that flow would
+//! be; and those that the switch sends itself.
 
-use flow::{DropReason, FlowId, FlowKey, FlowTable, PortId};
+use flow::{DropReason, FlowId, FlowKey, FlowTable, PortId, Tick};
 use wire::dissect::InnerL4;
+use wire::icmp_reply::{IcmpError, Responder, icmp_error};
 use wire::{IpPacket, L4};
 
+use crate::packet::Packet;
+use crate::port::payer;
 use crate::switch::is_remembered_drop;
+use crate::{Switch, neighbour};
+
+impl Switch {
+    /// Tells the sender why, where an ICMP error is due at all (RFC 1122, 3.2.2), at a bounded rate
+    /// (RFC 4443, 2.4 (f)).
+    ///
+    /// It comes from the virtual router, as the guest knows it; from the destination where the
+    /// guest knows no router.
+    pub(crate) fn complain(&mut self, frame: &[u8], packet: &Packet, error: IcmpError, now: Tick) {
+        let port = self.port_mut(payer(packet.key.port()));
+        if !port.is_some_and(|port| port.icmp_errors.admit(now)) {
+            return;
+        }
+        let dst = packet.key.dst();
+        let nic = self.policy.nic(packet.key.owner());
+        let gateway = nic.and_then(|nic| nic.gateway_for(dst));
+        let responder = Responder {
+            mac: neighbour::ROUTER_MAC,
+            ip: gateway.unwrap_or(dst),
+        };
+        self.reply_len = icmp_error(frame, error, responder, &mut self.reply).unwrap_or(0);
+        if packet.key.port().is_from_uplink() {
+            self.send_reply_off(&packet.key);
+        }
+    }
+}
 
 /// The flow whose way an error sent from `port` takes: that of the answers to the packet it is
 /// about. A refusal is no flow.

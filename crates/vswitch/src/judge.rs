@@ -1,13 +1,16 @@
 //! The slow path: from a first packet to the transpositions of both directions.
+//!
+//! A packet comes from a NIC of this host, or off the uplink for one; then its key's port is that
+//! NIC's with the mark ([`PortId::from_uplink`]), and its sender was judged where it is.
 
-use std::net::IpAddr;
+mod path;
 
 use flow::{DropReason, FlowKey, FlowTable, PortId, Stamp, Transposition, Verdict};
-use policy::input::{Layer, MappingTarget, NextHop};
+use policy::input::Layer;
 use policy::{Judgement, NicPolicy, Observer, Snapshot, Tuple};
 use wire::MacAddr;
 
-use crate::admission::admit_addresses;
+use self::path::watched;
 use crate::neighbour::ROUTER_MAC;
 
 /// The Ethernet address of the virtual router, the same on every port: what ARP answers say, and
@@ -29,8 +32,8 @@ pub(crate) struct Hop {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decision {
     pub(crate) forward: Hop,
-    /// The answer's direction; none for a drop, for a remote receiver, and for a packet that is
-    /// itself an answer which came round by another way.
+    /// The answer's direction; none for a drop, and for a packet that is itself an answer which came
+    /// round by another way.
     pub(crate) reverse: Option<Reverse>,
     /// Whether a drop may be remembered: not where that would drop the answers of a connection, or
     /// where what is missing may come without a change of policy.
@@ -72,7 +75,8 @@ pub(crate) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Judges a packet with this key. `opens` is false for a TCP segment that opens nothing.
+    /// Judges a packet with this key. `nic` is the one that sent it or, where the key is marked, that
+    /// it came off the uplink for. `opens` is false for a TCP segment that opens nothing.
     pub(crate) fn decide<O: Observer>(
         &self,
         nic: &NicPolicy,
@@ -81,19 +85,17 @@ impl Judge<'_> {
         rules: Rules,
         observer: &mut O,
     ) -> Decision {
-        let tuple = Tuple::from(key);
+        if key.port().is_from_uplink() {
+            return self.decide_arrival(nic, key, opens, rules, observer);
+        }
         if rules == Rules::Apply
             && !opens
             && let Some(hop) = self.answer_through_appliance(nic, key)
         {
-            return Decision {
-                forward: hop,
-                reverse: None,
-                memorable: true,
-            };
+            return allowed(hop, None);
         }
         if rules.are_asked()
-            && let Judgement::Deny(layer) = nic.outbound(&tuple, observer)
+            && let Judgement::Deny(layer) = nic.outbound(&Tuple::from(key), observer)
         {
             return self.drop(nic, key, denied(layer, DropReason::NsgDenyOutbound));
         }
@@ -102,101 +104,160 @@ impl Judge<'_> {
             Err(dropped) => return refusal(dropped),
         };
         let Verdict::Deliver(receiver) = hop.transposition.verdict else {
-            return self.decide_remote(nic, key, opens, rules, hop);
+            return self.decide_departure(nic, key, opens, rules, hop);
         };
         let Some(peer) = self.policy.nic(receiver) else {
             return self.drop(nic, key, DropReason::PortDown);
         };
         let called = self.opened_by(&key.reversed_at(receiver));
-        // A SYN answers nothing: it opens, whatever its tuple was used for (SEMANTICS part 3, C9).
-        let syn = rules == Rules::Apply && opens && key.protocol() == TCP;
-        let answers = called && !syn;
+        let answers = called && !is_new(key, opens, rules);
         if rules.are_asked() && !answers {
-            if let Judgement::Deny(layer) = peer.inbound(&tuple, observer) {
-                let reason = denied(layer, DropReason::NsgDenyInbound);
-                let forward = Hop {
-                    transposition: Transposition::drop(reason),
-                    ..hop
-                };
-                return Decision {
-                    memorable: !called,
-                    ..refusal(forward)
-                };
+            if let Some(refused) = self.inbound(peer, key, called, hop, observer) {
+                return refused;
             }
             if rules == Rules::Apply && !opens && !self.carries(nic, key) {
                 return self.drop(nic, key, DropReason::TcpNoConnection);
             }
         }
-        let reverse = (!answers).then(|| self.reverse(nic, peer, key, rules));
-        Decision {
-            forward: hop,
-            reverse,
-            memorable: true,
-        }
+        let reverse = (!answers).then(|| self.reverse(peer, key, rules));
+        allowed(hop, reverse)
     }
 
-    /// The route and mapping of a packet: its transposition, or the drop they amount to. A NIC that
-    /// has lost the address, or the right to forward for others, has no way for what it may not
-    /// send.
-    pub(crate) fn path<O: Observer>(
+    /// A packet that came off the uplink for this NIC. Its sender's rules and addresses are its own
+    /// host's to hold it to.
+    fn decide_arrival<O: Observer>(
         &self,
         nic: &NicPolicy,
         key: &FlowKey,
+        opens: bool,
+        rules: Rules,
         observer: &mut O,
-    ) -> Result<Hop, Hop> {
-        let dst = key.dst();
-        let unmapped = |reason| Hop {
+    ) -> Decision {
+        let hop = match self.arrival(nic, key) {
+            Ok(hop) => hop,
+            Err(dropped) => return refusal(dropped),
+        };
+        let new = is_new(key, opens, rules);
+        let called = self.opened_by(&key.reversed_at(nic.port));
+        let answers = called && !new;
+        // An answer to another NIC, routed through this one: new to its rules, but no new connection.
+        let passes = !new && self.answers_beyond(nic, key);
+        if rules.are_asked() && !answers {
+            if let Some(refused) = self.inbound(nic, key, called, hop, observer) {
+                return refused;
+            }
+            if rules == Rules::Apply && !opens && !passes {
+                return self.drop(nic, key, DropReason::TcpNoConnection);
+            }
+        }
+        let reverse = (!answers && !passes).then(|| self.reverse(nic, key, rules));
+        allowed(hop, reverse)
+    }
+
+    /// A receiver on another host is judged there; what remains here is whether the segment may
+    /// open a connection, and that its answers may come in.
+    fn decide_departure(
+        &self,
+        nic: &NicPolicy,
+        key: &FlowKey,
+        opens: bool,
+        rules: Rules,
+        hop: Hop,
+    ) -> Decision {
+        let answers = !is_new(key, opens, rules) && self.answers_for_other(nic, key);
+        if rules == Rules::Apply && !opens && !answers && !self.carries(nic, key) {
+            return self.drop(nic, key, DropReason::TcpNoConnection);
+        }
+        let reverse = (!answers).then(|| self.reverse_arrival(nic, key));
+        allowed(hop, reverse)
+    }
+
+    /// What the receiver's rules say against a packet. Where it would be an answer if it were not a
+    /// SYN, that is not to be remembered.
+    fn inbound<O: Observer>(
+        &self,
+        receiver: &NicPolicy,
+        key: &FlowKey,
+        called: bool,
+        hop: Hop,
+        observer: &mut O,
+    ) -> Option<Decision> {
+        let Judgement::Deny(layer) = receiver.inbound(&Tuple::from(key), observer) else {
+            return None;
+        };
+        let reason = denied(layer, DropReason::NsgDenyInbound);
+        let forward = Hop {
             transposition: Transposition::drop(reason),
-            stamp: self.stamp(nic, dst),
+            ..hop
         };
-        admit_addresses(nic, key.src(), dst).map_err(unmapped)?;
-        let Some(route) = nic.route(dst, observer) else {
-            return Err(unmapped(DropReason::NoRoute));
+        Some(Decision {
+            memorable: !called,
+            ..refusal(forward)
+        })
+    }
+
+    /// The answers that come from `from`: a port of this host, or its NIC's marked one where they
+    /// come off the uplink.
+    pub(crate) fn answers_from(
+        &self,
+        from: PortId,
+        key: &FlowKey,
+        rules: Rules,
+    ) -> Option<Reverse> {
+        let nic = self.policy.nic(from.guest())?;
+        Some(if from.is_from_uplink() {
+            self.reverse_arrival(nic, key)
+        } else {
+            self.reverse(nic, key, rules)
+        })
+    }
+
+    /// The answers of a receiver on another host.
+    fn reverse_arrival(&self, opener: &NicPolicy, key: &FlowKey) -> Reverse {
+        let key = key.reversed_at(opener.port.from_uplink());
+        let hop = match self.arrival(opener, &key) {
+            Ok(hop) | Err(hop) => hop,
         };
-        let (missing, (slot, version, target)) = match route.next_hop {
-            NextHop::None => return Err(unmapped(DropReason::NoRoute)),
-            NextHop::Internet | NextHop::Gateway => return Err(unmapped(DropReason::NoGateway)),
-            NextHop::Vnet(vnet) => (
-                DropReason::NoMapping,
-                self.policy.mapping_observed(vnet, dst, observer),
-            ),
-            NextHop::Appliance(address) => (
-                DropReason::ApplianceUnreachable,
-                self.policy.appliance_observed(nic, address, observer),
-            ),
+        Reverse { key, hop }
+    }
+
+    /// The way back from a receiver on this host. Rules have no say in it, save at a third NIC that
+    /// the answer is routed through and that has neither opened the connection nor been let the
+    /// answers in before: to it the answer is a new packet.
+    fn reverse(&self, peer: &NicPolicy, key: &FlowKey, rules: Rules) -> Reverse {
+        let reverse_key = key.reversed_at(peer.port);
+        let hop = match self.path(peer, &reverse_key, &mut ()) {
+            Ok(hop) | Err(hop) => hop,
         };
-        let stamp = Stamp {
-            policy: self.policy.generation(),
-            path: nic.path_generation,
-            mapping_slot: slot.0,
-            mapping_version: version,
+        let known = |port| {
+            port == key.port()
+                || rules
+                    == Rules::Established {
+                        answers_to: Some(port),
+                    }
+                || self.opened_by(&key.at(port))
         };
-        let dropped = |reason| Hop {
-            transposition: Transposition::drop(reason),
-            stamp,
+        let hop = match hop.transposition.verdict {
+            Verdict::Deliver(port) if !known(port) => Hop {
+                transposition: self.let_through(port, &reverse_key, hop.transposition),
+                ..hop
+            },
+            _ => hop,
         };
-        match target {
-            None => Err(dropped(missing)),
-            Some(MappingTarget::Port(port)) => self
-                .deliver(nic, port, key)
-                .map(|transposition| Hop {
-                    transposition,
-                    stamp,
-                })
-                .map_err(dropped),
-            Some(MappingTarget::Remote { mac, encap, .. }) => {
-                let transposition = Transposition {
-                    verdict: Verdict::Uplink,
-                    eth_dst: MacAddr(mac),
-                    eth_src: ROUTER_MAC,
-                    decrement_ttl: nic.decrement_ttl,
-                    mtu: u16::MAX,
-                    encap: Some(encap),
-                };
-                Ok(Hop {
-                    transposition,
-                    stamp,
-                })
+        Reverse {
+            key: reverse_key,
+            hop,
+        }
+    }
+
+    fn let_through(&self, port: PortId, key: &FlowKey, by: Transposition) -> Transposition {
+        let Some(nic) = self.policy.nic(port) else {
+            return Transposition::drop(DropReason::PortDown);
+        };
+        match nic.inbound(&Tuple::from(key), &mut ()) {
+            Judgement::Allow => by,
+            Judgement::Deny(layer) => {
+                Transposition::drop(denied(layer, DropReason::NsgDenyInbound))
             }
         }
     }
@@ -233,118 +294,43 @@ impl Judge<'_> {
             .then_some(hop)
     }
 
-    fn deliver(
-        &self,
-        nic: &NicPolicy,
-        port: PortId,
-        key: &FlowKey,
-    ) -> Result<Transposition, DropReason> {
-        if port == nic.port {
-            return Err(DropReason::RouteLoop);
-        }
-        let receiver = self.policy.nic(port).ok_or(DropReason::PortDown)?;
-        if !receiver.owns(key.dst()) && !receiver.ip_forwarding {
-            return Err(DropReason::ForwardingDisabled);
-        }
-        Ok(Transposition {
-            verdict: Verdict::Deliver(port),
-            eth_dst: MacAddr(receiver.mac),
-            eth_src: ROUTER_MAC,
-            decrement_ttl: nic.decrement_ttl,
-            mtu: receiver.mtu,
-            encap: None,
-        })
+    /// Whether an appliance sends this for another NIC of the host, which so answers a connection
+    /// that was opened to it from afar.
+    fn answers_for_other(&self, nic: &NicPolicy, key: &FlowKey) -> bool {
+        let answerer = || self.port_of(nic, key.src());
+        nic.ip_forwarding
+            && !nic.owns(key.src())
+            && answerer().is_some_and(|port| self.opened_by(&key.reversed_at(port.from_uplink())))
     }
 
-    /// A receiver on another host is judged there; what remains here is whether the segment may
-    /// open a connection.
-    fn decide_remote(
-        &self,
-        nic: &NicPolicy,
-        key: &FlowKey,
-        opens: bool,
-        rules: Rules,
-        hop: Hop,
-    ) -> Decision {
-        if rules == Rules::Apply && !opens {
-            return self.drop(nic, key, DropReason::TcpNoConnection);
-        }
-        Decision {
-            forward: hop,
-            reverse: None,
-            memorable: true,
-        }
-    }
-
-    /// The way back. Rules have no say in it, save at a third NIC that the answer is routed
-    /// through and that has neither opened the connection nor been let the answers in before: to it
-    /// the answer is a new packet.
-    pub(crate) fn reverse(
-        &self,
-        opener: &NicPolicy,
-        peer: &NicPolicy,
-        key: &FlowKey,
-        rules: Rules,
-    ) -> Reverse {
-        let reverse_key = key.reversed_at(peer.port);
-        let hop = match self.path(peer, &reverse_key, &mut ()) {
-            Ok(hop) | Err(hop) => hop,
-        };
-        let known = |port| {
-            port == opener.port
-                || rules
-                    == Rules::Established {
-                        answers_to: Some(port),
-                    }
-                || self.opened_by(&key.at(port))
-        };
-        let hop = match hop.transposition.verdict {
-            Verdict::Deliver(port) if !known(port) => {
-                match self
-                    .policy
-                    .nic(port)
-                    .map(|nic| nic.inbound(&Tuple::from(&reverse_key), &mut ()))
-                {
-                    Some(Judgement::Allow) => hop,
-                    Some(Judgement::Deny(layer)) => {
-                        let reason = denied(layer, DropReason::NsgDenyInbound);
-                        Hop {
-                            transposition: Transposition::drop(reason),
-                            ..hop
-                        }
-                    }
-                    None => Hop {
-                        transposition: Transposition::drop(DropReason::PortDown),
-                        ..hop
-                    },
-                }
-            }
-            _ => hop,
-        };
-        Reverse {
-            key: reverse_key,
-            hop,
-        }
+    /// Whether this came to an appliance as the answer to a connection that another NIC of the host
+    /// opened.
+    fn answers_beyond(&self, nic: &NicPolicy, key: &FlowKey) -> bool {
+        let opener = || self.port_of(nic, key.dst());
+        nic.ip_forwarding
+            && !nic.owns(key.dst())
+            && opener().is_some_and(|port| self.opened_by(&key.reversed_at(port)))
     }
 
     fn drop(&self, nic: &NicPolicy, key: &FlowKey, reason: DropReason) -> Decision {
-        let stamp = self.stamp(nic, key.dst());
+        let stamp = self.stamp(nic, watched(key));
         refusal(Hop {
             transposition: Transposition::drop(reason),
             stamp,
         })
     }
+}
 
-    /// The stamp of a drop that no mapping led to. It watches the destination's slot in the NIC's
-    /// own network all the same: an address that appears there may be what was missing.
-    fn stamp(&self, nic: &NicPolicy, dst: IpAddr) -> Stamp {
-        let (slot, version, _) = self.policy.mapping(nic.vnet, dst);
-        Stamp {
-            policy: self.policy.generation(),
-            path: nic.path_generation,
-            mapping_slot: slot.0,
-            mapping_version: version,
-        }
+/// A SYN answers nothing: it opens, whatever its tuple was used for (SEMANTICS part 3, C9).
+fn is_new(key: &FlowKey, opens: bool, rules: Rules) -> bool {
+    rules == Rules::Apply && opens && key.protocol() == TCP
+}
+
+fn allowed(forward: Hop, reverse: Option<Reverse>) -> Decision {
+    Decision {
+        forward,
+        reverse,
+        memorable: true,
     }
 }
 

@@ -10,13 +10,15 @@
 //!
 //! Lifecycle: `Switch::new`, [`Switch::publish`] a policy, [`Switch::add_port`] for each guest NIC,
 //! then for each batch: `process` every frame, hand [`Switch::take_work`] to the engine, send, let
-//! the engine activate. [`Switch::sweep`] now and then.
+//! the engine activate. [`Switch::sweep`] and [`Switch::advertise`] now and then.
 //!
 //! Limits: flows per port and in all, remembered fragments, first packets and re-simulations per
 //! second; each is a field of [`Limits`], each full state has its drop reason or its counter.
 #![forbid(unsafe_code)]
 
 mod admission;
+mod batch;
+mod configuration;
 mod explain;
 mod follow;
 mod fragments;
@@ -28,9 +30,13 @@ mod packet;
 mod port;
 mod sweep;
 mod switch;
+mod tier_one;
+mod tunnelled;
+mod uplink;
 
 pub use explain::{Explanation, FlowView, LayerStep, PathStep, Probe};
 pub use judge::router_mac;
 pub use port::{PortCounters, PortView};
 pub use sweep::Adopted;
 pub use switch::{EngineWork, Gso, Limits, Outcome, Switch};
+pub use uplink::FromUplink;

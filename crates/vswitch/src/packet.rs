@@ -1,7 +1,8 @@
 //! From a dissected packet to the key of its flow.
 
 use flow::{FlowKey, PortId, TcpFlags};
-use wire::dissect::{IpPacket, L4};
+use wire::dissect::{IpPacket, L4, PlainAddresses, PlainPacket, PlainTuple};
+use wire::ethernet::HEADER_LEN as ETHERNET_LEN;
 
 use crate::switch::Gso;
 
@@ -53,6 +54,21 @@ impl Packet {
         }
     }
 
+    /// The same for a packet that is as most are.
+    #[inline]
+    pub(crate) fn of_plain(port: PortId, packet: &PlainPacket<'_>, gso: Option<Gso>) -> Packet {
+        Packet {
+            key: key_of(port, &packet.tuple),
+            tcp_flags: packet.tcp_flags,
+            l3_offset: ETHERNET_LEN,
+            largest_packet: gso.map_or(packet.l3_len, |gso| {
+                packet.headers_len + usize::from(gso.size)
+            }),
+            ttl: packet.ttl,
+            later_fragment: false,
+        }
+    }
+
     /// Whether this is a TCP segment that opens a connection.
     pub(crate) fn opens(&self) -> bool {
         self.is_tcp() && self.tcp_flags.opens()
@@ -75,6 +91,16 @@ impl Packet {
             destination,
         );
         Packet { key, ..self }
+    }
+}
+
+/// The key of a packet with this tuple that `port` sent.
+#[inline]
+pub(crate) fn key_of(port: PortId, tuple: &PlainTuple<'_>) -> FlowKey {
+    let (proto, ports) = (tuple.proto, tuple.ports);
+    match tuple.addresses {
+        PlainAddresses::V4(addresses) => FlowKey::of_ipv4(port, addresses, proto, ports),
+        PlainAddresses::V6(addresses) => FlowKey::of_ipv6(port, addresses, proto, ports),
     }
 }
 

@@ -4,14 +4,21 @@ use std::num::NonZeroU32;
 
 use flow::{Counters, DropCounters, DropReason, FlowKey, PortId, PortMode};
 
-use crate::Switch;
 use crate::limiter::Limiter;
+use crate::{Outcome, Switch};
 
 /// ICMP errors a second that the switch sends to one port: enough to learn the MTU of many paths at
 /// once, too few to keep anybody busy.
 const ICMP_ERRORS_PER_SECOND: u32 = 2_000;
 
+/// Questions about its configuration that one port may ask in a second: a client asks four times in
+/// all, and again after some hours.
+const QUESTIONS_PER_SECOND: u32 = 100;
+
 /// What the switch itself counted for a port; an engine's share is the engine's to report.
+///
+/// The guest of [`PortId::UPLINK`] is the wire: `from_guest_*` are the frames that came off it,
+/// `to_guest_*` those that went out on it, both with their outer headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortCounters {
     /// Frames the guest sent that came through the switch.
@@ -28,7 +35,7 @@ pub struct PortCounters {
     pub resimulations: u64,
     /// Frames of a stale flow that went the old way because the re-simulation rate was used up.
     pub stale_forwarded: u64,
-    /// ARP, neighbour discovery and ICMP errors the switch answered itself.
+    /// ARP, neighbour discovery, configuration and ICMP errors the switch answered itself.
     pub answered: u64,
     /// What ended here, by reason.
     pub drops: DropCounters,
@@ -55,6 +62,23 @@ pub(crate) struct Port {
     pub(crate) first_packets: Limiter,
     pub(crate) resimulations: Limiter,
     pub(crate) icmp_errors: Limiter,
+    pub(crate) questions: Limiter,
+}
+
+impl Port {
+    /// Counts a frame that its guest sent.
+    #[inline]
+    pub(crate) fn count_from_guest(&mut self, bytes: usize) {
+        self.counters.from_guest_packets += 1;
+        self.counters.from_guest_bytes += bytes as u64;
+    }
+
+    /// Counts a frame that is sent to its guest.
+    #[inline]
+    pub(crate) fn count_to_guest(&mut self, bytes: u64) {
+        self.counters.to_guest_packets += 1;
+        self.counters.to_guest_bytes += bytes;
+    }
 }
 
 impl Switch {
@@ -77,6 +101,7 @@ impl Switch {
     }
 
     /// Adds a port, or attaches a device to it again; its counters and flows stay.
+    /// [`PortId::UPLINK`] says that the host has an uplink, and that it is up.
     pub fn add_port(&mut self, port: PortId, mode: PortMode) {
         let slot = usize::from(port.0);
         if self.ports.len() <= slot {
@@ -90,6 +115,7 @@ impl Switch {
             first_packets: Limiter::per_second(limits.first_packets_per_second),
             resimulations: Limiter::per_second(limits.resimulations_per_second),
             icmp_errors: Limiter::per_second(ICMP_ERRORS_PER_SECOND),
+            questions: Limiter::per_second(QUESTIONS_PER_SECOND),
         });
         entry.mode = mode;
         entry.up = true;
@@ -102,8 +128,10 @@ impl Switch {
         }
     }
 
-    /// Removes a port with all its flows.
+    /// Removes a port with all its flows. A connection whose end there is on another host by the
+    /// policy of now goes on with that host.
     pub fn remove_port(&mut self, port: PortId) {
+        self.hand_over(port);
         self.flows.remove_port(port, &mut self.removed);
         self.collect_removed();
         self.fragments.forget_port(port);
@@ -130,30 +158,32 @@ impl Switch {
         })
     }
 
-    /// Counts a frame that was to be sent and could not be.
-    pub fn count_transmit_failure(&mut self, sender: PortId, bytes: usize) {
+    /// Counts a frame that ended before the switch had it, or after: what asks of devices what
+    /// does not fit it, or what the kernel did not take.
+    pub fn count_drop(&mut self, sender: PortId, reason: DropReason, bytes: usize) {
         if let Some(port) = self.port_mut(sender) {
-            port.counters
-                .drops
-                .add(DropReason::TransmitFailed, 1, bytes as u64);
-        }
-    }
-
-    /// Counts a frame that had to go over an uplink this host does not have.
-    pub fn count_no_uplink(&mut self, sender: PortId, bytes: usize) {
-        if let Some(port) = self.port_mut(sender) {
-            port.counters
-                .drops
-                .add(DropReason::UplinkUnavailable, 1, bytes as u64);
+            port.counters.drops.add(reason, 1, bytes as u64);
         }
     }
 
     /// Counts what an engine dropped by an entry it had.
     pub fn count_engine_drops(&mut self, key: &FlowKey, reason: DropReason, counted: &Counters) {
-        if let Some(port) = self.port_mut(key.port()) {
+        if let Some(port) = self.port_mut(key.owner()) {
             port.counters
                 .drops
                 .add(reason, counted.packets, counted.bytes);
+        }
+    }
+
+    /// Counts a frame that is sent where it is received: by a guest, or by the wire.
+    pub(crate) fn count_sent(&mut self, outcome: &Outcome, bytes: u64) {
+        let (to, bytes) = match *outcome {
+            Outcome::Deliver(port) => (port, bytes),
+            Outcome::Uplink { encap, .. } => (PortId::UPLINK, bytes + encap.overhead() as u64),
+            Outcome::Answered | Outcome::Dropped(_) => return,
+        };
+        if let Some(receiver) = self.port_mut(to) {
+            receiver.count_to_guest(bytes);
         }
     }
 
@@ -164,5 +194,16 @@ impl Switch {
 
     pub(crate) fn port_mut(&mut self, port: PortId) -> Option<&mut Port> {
         self.ports.get_mut(usize::from(port.0))?.as_mut()
+    }
+}
+
+/// Whose budget of first packets, re-simulations and ICMP errors a frame is charged to: its
+/// sender's and, off the uplink, the uplink's. So a flood from afar takes nothing from what a guest
+/// may do itself.
+pub(crate) fn payer(from: PortId) -> PortId {
+    if from.is_from_uplink() {
+        PortId::UPLINK
+    } else {
+        from
     }
 }

@@ -73,7 +73,7 @@ impl Switch {
             let peer =
                 peer.filter(|(peer, _)| peer.peer == Some(*key) && peer.forward != half.forward);
             let joined = half.peer.is_none() == peer.is_none() && (half.forward || peer.is_some());
-            let mut ports = [Some(key.port()), half.peer.map(|peer| peer.port())]
+            let mut ports = [Some(key.owner()), half.peer.map(|peer| peer.owner())]
                 .into_iter()
                 .flatten();
             if !joined || !ports.all(|port| self.has_port(port)) {
@@ -110,7 +110,7 @@ impl Switch {
     /// nothing stale. One whose path has changed keeps its old ones, and follows on its next packet.
     fn renew_stamps(&mut self, pair: &FlowPair, stamps: &mut Vec<(FlowKey, Stamp)>) {
         let policy = Arc::clone(&self.policy);
-        let Some(nic) = policy.nic(pair.forward.key.port()) else {
+        let Some(nic) = policy.nic(pair.forward.key.owner()) else {
             return;
         };
         if is_reevaluation_owed(&policy, pair) {

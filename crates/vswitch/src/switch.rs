@@ -2,20 +2,25 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use flow::{
-    DropReason, Encap, FlowEntry, FlowId, FlowKey, FlowPair, FlowTable, Half, PortId, Removed,
-    Tick, Timeouts, Transposition, Verdict, apply,
+    DropReason, Encap, FlowEntry, FlowId, FlowKey, FlowPair, FlowTable, Half, Offload, PortId,
+    Removed, TcpFlags, Tick, Timeouts, Transposition, Verdict, apply, outer_source_port,
+    telling_flags,
 };
 use policy::{NicPolicy, Snapshot};
-use wire::icmp_reply::{IcmpError, Responder, icmp_error as compose_error};
+use wire::icmp_reply::IcmpError;
 use wire::{Dissection, IpPacket, Kind, L4, MacAddr, dissect};
 
-use crate::admission::admit_addresses;
+use crate::admission::admit;
+use crate::batch::Ahead;
+use crate::configuration::{Adverts, Question};
+use crate::follow::pair_of;
 use crate::fragments::{FragmentKey, FragmentTable};
 use crate::icmp_error;
 use crate::judge::{Decision, Judge, Rules};
 use crate::neighbour;
 use crate::packet::Packet;
-use crate::port::Port;
+use crate::port::{Port, payer};
+use crate::tier_one::is_stale;
 
 /// Room for the largest answer the switch makes: an ICMPv6 error of 1,280 bytes (RFC 4443, 2.4).
 const REPLY_MAX: usize = 14 + 1_280;
@@ -50,7 +55,12 @@ pub enum Outcome {
     /// Rewritten in place; it is to be sent to this port's guest.
     Deliver(PortId),
     /// Rewritten in place; it is to be encapsulated and sent off the host.
-    Uplink(Encap),
+    Uplink {
+        /// The outer headers ([`flow::encapsulate`], [`flow::encapsulate_ip`]).
+        encap: Encap,
+        /// The outer UDP source port, the same for all packets of a flow.
+        source_port: u16,
+    },
     /// It was for the switch itself, which has an answer ([`Switch::reply`]) for its sender.
     Answered,
     /// It ended here. An ICMP error for the sender may be in [`Switch::reply`].
@@ -68,6 +78,9 @@ pub struct EngineWork {
     pub moved: Vec<(FlowKey, FlowKey)>,
     /// Pairs to put in.
     pub install: Vec<FlowPair>,
+    /// Flags of segments that went through the switch, for entries that are in
+    /// ([`flow::FlowEngine::note_flags`]).
+    pub seen: Vec<(FlowKey, TcpFlags)>,
 }
 
 /// The switch of one host.
@@ -83,8 +96,12 @@ pub struct Switch {
     /// older than what the table says.
     pub(crate) renewed: Vec<FlowKey>,
     pub(crate) limits: Limits,
-    reply: [u8; REPLY_MAX],
-    reply_len: usize,
+    pub(crate) adverts: Adverts,
+    pub(crate) reply: [u8; REPLY_MAX],
+    pub(crate) reply_len: usize,
+    /// The tunnel that the reply is to take, if its receiver is on another host.
+    pub(crate) reply_tunnel: Option<(Encap, u16)>,
+    pub(crate) ahead: Ahead,
 }
 
 impl Switch {
@@ -107,8 +124,11 @@ impl Switch {
             removed: Vec::new(),
             renewed: Vec::new(),
             limits,
+            adverts: Adverts::default(),
             reply: [0; REPLY_MAX],
             reply_len: 0,
+            reply_tunnel: None,
+            ahead: Ahead::nothing(),
         }
     }
 
@@ -142,6 +162,7 @@ impl Switch {
         into.remove.clear();
         into.moved.clear();
         into.install.clear();
+        into.seen.clear();
         self.renewed.clear();
         // Some may have gone, or have been decided anew, before any engine was told of them.
         let flows = &self.flows;
@@ -149,9 +170,10 @@ impl Switch {
         std::mem::swap(into, &mut self.work);
     }
 
-    /// The frame that answers the last processed one, to be sent back to its sender.
+    /// The frame that answers the last one of [`Switch::process`], to be sent back to its sender.
     pub fn reply(&self) -> Option<&[u8]> {
-        (self.reply_len > 0).then(|| &self.reply[..self.reply_len])
+        let local = self.reply_len > 0 && self.reply_tunnel.is_none();
+        local.then(|| &self.reply[..self.reply_len])
     }
 
     /// What happens to a frame that the guest behind `port` sent. It is rewritten in place.
@@ -163,7 +185,7 @@ impl Switch {
     /// 3. miss, or a segment that opens a connection: the policy is walked, and both directions
     ///    are remembered.
     ///
-    /// ARP, neighbour discovery, fragments and ICMP errors have their own ways, all here.
+    /// ARP, neighbour discovery, configuration, fragments and ICMP errors have their own ways, all here.
     /// Tier 1 allocates nothing; the others append to the engine's work. No tier locks or logs.
     pub fn process(
         &mut self,
@@ -173,6 +195,23 @@ impl Switch {
         now: Tick,
     ) -> Outcome {
         self.reply_len = 0;
+        self.reply_tunnel = None;
+        let hint = self.ahead.take();
+        match self.pass(port, frame, gso, hint, now) {
+            Some(outcome) => outcome,
+            None => self.process_any(port, frame, gso, now),
+        }
+    }
+
+    /// What is not as simple as most.
+    #[inline(never)]
+    fn process_any(
+        &mut self,
+        port: PortId,
+        frame: &mut [u8],
+        gso: Option<Gso>,
+        now: Tick,
+    ) -> Outcome {
         let policy = Arc::clone(&self.policy);
         let Some(entry) = self.port_mut(port) else {
             return Outcome::Dropped(DropReason::PortDown);
@@ -215,6 +254,11 @@ impl Switch {
                         neighbour::answer_solicitation(nic, &ip, target, frame, &mut self.reply)?;
                     return Ok(Outcome::Answered);
                 }
+                if dissection.dst.is_multicast()
+                    && let Some(question) = Question::of(nic, &ip)
+                {
+                    return self.configure(nic, question, &ip, frame, now);
+                }
                 if dissection.dst.is_broadcast() {
                     return Err(DropReason::Broadcast);
                 }
@@ -224,26 +268,28 @@ impl Switch {
                 if dissection.dst != neighbour::ROUTER_MAC {
                     return Err(DropReason::UnknownDestinationMac);
                 }
-                self.forward(policy, nic, &ip, frame, gso, now)
+                self.forward(policy, nic, nic.port, &ip, frame, gso, now)
             }
         }
     }
 
-    /// A unicast IP packet.
-    fn forward(
+    /// A unicast IP packet that the NIC sent or, where `from` is marked, that came off the uplink
+    /// for it.
+    pub(crate) fn forward(
         &mut self,
         policy: &Snapshot,
         nic: &NicPolicy,
+        from: PortId,
         ip: &IpPacket,
         frame: &mut [u8],
         gso: Option<Gso>,
         now: Tick,
     ) -> Result<Outcome, DropReason> {
-        let packet = Packet::new(nic.port, ip, frame, gso);
+        let packet = Packet::new(from, ip, frame, gso);
         if let L4::IcmpError { .. } = ip.l4 {
-            admit_addresses(nic, ip.src, ip.dst)?;
-            self.admit_first_packet(nic.port, now)?;
-            let id = icmp_error::flow_of(&self.flows, nic.port, ip)?;
+            admit(nic, from, ip.src, ip.dst)?;
+            self.admit_first_packet(payer(from), now)?;
+            let id = icmp_error::flow_of(&self.flows, from, ip)?;
             let id = self
                 .hit(policy, nic, id, &packet, now)?
                 .ok_or(DropReason::IcmpErrorNoFlow)?;
@@ -262,20 +308,52 @@ impl Switch {
         };
         let id = match id {
             Some(id) => id,
-            None => self.miss(policy, nic, &packet, now)?,
+            None => match Question::of(nic, ip) {
+                // Only its own guest may ask.
+                Some(question) if from == nic.port => {
+                    return self.configure(nic, question, ip, frame, now);
+                }
+                _ => self.miss(policy, nic, &packet, now)?,
+            },
         };
         self.remember_fragment(&packet, ip, now)?;
         let entry = self.flows.get(id).ok_or(DropReason::FlowTableFull)?;
         let transposition = entry.transposition();
         if let Verdict::Drop(reason) = transposition.verdict {
+            self.note_progress(id, TcpFlags::default());
             self.flows
                 .record(id, frame.len() as u64, packet.tcp_flags, now);
             return Err(reason);
         }
         let bytes = frame.len() as u64;
+        self.note_progress(id, packet.tcp_flags);
         let outcome = self.send(&transposition, &packet, frame, now)?;
         self.flows.record(id, bytes, packet.tcp_flags, now);
         Ok(outcome)
+    }
+
+    /// What tells how far a connection has come is the engine's to know too: its entries are what
+    /// remains of the connection when the agent dies. An engine that is yet to be told of the entry
+    /// is told of its flags then.
+    fn note_progress(&mut self, id: FlowId, seen: TcpFlags) {
+        let Some(entry) = self.flows.get(id) else {
+            return;
+        };
+        if entry.offload() == Offload::Deferred {
+            return self.offer(id);
+        }
+        let telling = telling_flags(seen, entry.forward());
+        if !entry.counters().tcp_flags.contains(telling) && entry.offload().in_engine() {
+            self.work.seen.push((*entry.key(), telling));
+        }
+    }
+
+    /// Hands a pair to engines that was kept from them until it had another packet.
+    fn offer(&mut self, id: FlowId) {
+        if let Some(pair) = pair_of(&self.flows, id) {
+            self.flows.set_offload(id, Offload::NotOffloaded(None));
+            self.work.install.push(pair);
+        }
     }
 
     /// Tiers 1 and 2. None means that the packet is to be judged as a first one.
@@ -292,22 +370,14 @@ impl Switch {
         };
         let drops = entry.transposition().drop_reason().is_some();
         let remembered_drop = is_remembered_drop(&entry);
-        let stamp = entry.stamp();
-        let slot_version = policy.slot_version(policy::MappingSlot(stamp.mapping_slot));
-        let moved = stamp.mapping_version != slot_version;
-        let stale = moved
-            || if drops {
-                stamp.policy != policy.generation()
-            } else {
-                stamp.path != nic.path_generation
-            };
+        let stale = is_stale(policy, nic, &entry.stamp(), drops);
         if !stale && (remembered_drop || !packet.opens()) {
             return Ok(Some(id));
         }
         if remembered_drop || packet.opens() {
             return Ok(None);
         }
-        let Some(port) = self.port_mut(nic.port) else {
+        let Some(port) = self.port_mut(payer(packet.key.port())) else {
             return Err(DropReason::PortDown);
         };
         if !port.resimulations.admit(now) {
@@ -327,8 +397,11 @@ impl Switch {
         now: Tick,
     ) -> Result<FlowId, DropReason> {
         let key = &packet.key;
-        admit_addresses(nic, key.src(), key.dst())?;
-        self.admit_first_packet(nic.port, now)?;
+        admit(nic, key.port(), key.src(), key.dst())?;
+        self.admit_first_packet(payer(key.port()), now)?;
+        if let Some(id) = self.take_along(policy, nic, packet, now)? {
+            return Ok(id);
+        }
         let opens = packet.opens() || !packet.is_tcp();
         let judge = Judge {
             policy,
@@ -419,9 +492,13 @@ impl Switch {
             Verdict::Drop(reason) => return Err(reason),
             Verdict::Deliver(port) if !self.is_up(port) => return Err(DropReason::PortDown),
             Verdict::Deliver(port) => Outcome::Deliver(port),
-            Verdict::Uplink => {
-                Outcome::Uplink(transposition.encap.ok_or(DropReason::UplinkUnavailable)?)
+            Verdict::Uplink if !self.is_up(PortId::UPLINK) => {
+                return Err(DropReason::UplinkUnavailable);
             }
+            Verdict::Uplink => Outcome::Uplink {
+                encap: transposition.encap.ok_or(DropReason::UplinkUnavailable)?,
+                source_port: outer_source_port(&packet.key),
+            },
         };
         if packet.largest_packet > usize::from(transposition.mtu) {
             let mtu = u32::from(transposition.mtu);
@@ -436,26 +513,6 @@ impl Switch {
         Ok(outcome)
     }
 
-    /// Tells the sender why, where an ICMP error is due at all (RFC 1122, 3.2.2), at a bounded rate
-    /// (RFC 4443, 2.4 (f)).
-    ///
-    /// It comes from the virtual router, as the guest knows it; from the destination where the
-    /// guest knows no router.
-    fn complain(&mut self, frame: &[u8], packet: &Packet, error: IcmpError, now: Tick) {
-        let port = self.port_mut(packet.key.port());
-        if !port.is_some_and(|port| port.icmp_errors.admit(now)) {
-            return;
-        }
-        let dst = packet.key.dst();
-        let nic = self.policy.nic(packet.key.port());
-        let gateway = nic.and_then(|nic| nic.gateway_for(dst));
-        let responder = Responder {
-            mac: neighbour::ROUTER_MAC,
-            ip: gateway.unwrap_or(dst),
-        };
-        self.reply_len = compose_error(frame, error, responder, &mut self.reply).unwrap_or(0);
-    }
-
     /// Counts an outcome where it belongs.
     fn account(
         &mut self,
@@ -466,12 +523,7 @@ impl Switch {
         let bytes = bytes as u64;
         let reply_bytes = self.reply_len as u64;
         let outcome = outcome.unwrap_or_else(Outcome::Dropped);
-        if let Outcome::Deliver(receiver) = outcome
-            && let Some(receiver) = self.port_mut(receiver)
-        {
-            receiver.counters.to_guest_packets += 1;
-            receiver.counters.to_guest_bytes += bytes;
-        }
+        self.count_sent(&outcome, bytes);
         if let Some(sender) = self.port_mut(port) {
             if let Outcome::Dropped(reason) = outcome {
                 sender.counters.drops.add(reason, 1, bytes);

@@ -11,10 +11,10 @@ use proptest::test_runner::TestRunner;
 use vswitch::Outcome;
 
 use crate::model::ops::Driver;
-use crate::model::strategies::{traces, worlds};
+use crate::model::strategies::{moving_traces, small_worlds, traces, worlds};
 
 /// `PROPTEST_CASES` goes deeper.
-const CASES: u32 = 200;
+const CASES: u32 = 120;
 
 /// Cases that are looked at for what they reach.
 const SAMPLE: u32 = 100;
@@ -45,11 +45,28 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn it_does_as_the_naive_one_when_addresses_move_between_hosts(
+        world in small_worlds(),
+        trace in moving_traces(60),
+    ) {
+        let mut driver = Driver::new(&world);
+        for op in &trace {
+            driver.step(op);
+        }
+        driver.finish();
+    }
+}
+
 /// A property says something only of what its cases reach.
 #[test]
 fn traces_go_everywhere() {
     let mut runner = TestRunner::deterministic();
     let (mut delivered, mut uplinked, mut answered, mut resimulated) = (0, 0, 0, 0);
+    let mut received = 0;
     let mut reasons = HashSet::new();
     for _ in 0..SAMPLE {
         let tree = (worlds(), traces(60))
@@ -58,25 +75,28 @@ fn traces_go_everywhere() {
         let (world, trace) = tree.current();
         let mut driver = Driver::new(&world);
         trace.iter().for_each(|op| driver.step(op));
+        received += driver.off_uplink;
         resimulated += driver.sum(|counters| counters.resimulations);
         for outcome in &driver.reached {
             match outcome {
                 Outcome::Deliver(_) => delivered += 1,
-                Outcome::Uplink(_) => uplinked += 1,
+                Outcome::Uplink { .. } => uplinked += 1,
                 Outcome::Answered => answered += 1,
                 Outcome::Dropped(reason) => drop(reasons.insert(*reason)),
             }
         }
     }
     assert!(delivered > 1_000, "{delivered}");
-    assert!(uplinked > 5 && answered > 10 && resimulated > 80);
-    // Limits are out of reach here, and the last two are the caller's to count.
+    assert!(uplinked > 30 && received > 80);
+    assert!(answered > 10 && resimulated > 80);
+    // Limits are out of reach here, a failure to send is the caller's to count, and nobody asks for
+    // its configuration.
     let others = [
         DropReason::FragmentTableFull,
         DropReason::FlowTableFull,
         DropReason::ExceptionRateLimited,
-        DropReason::UplinkUnavailable,
         DropReason::TransmitFailed,
+        DropReason::UnansweredConfiguration,
     ];
     for reason in DropReason::ALL
         .iter()
@@ -84,4 +104,21 @@ fn traces_go_everywhere() {
     {
         assert!(reasons.contains(reason), "{reason} is not reached");
     }
+}
+
+/// Connections follow addresses that come here and that go, in many ways.
+#[test]
+fn moving_traces_make_connections_move() {
+    let mut runner = TestRunner::deterministic();
+    let mut relocated = 0;
+    for _ in 0..SAMPLE {
+        let tree = (small_worlds(), moving_traces(60))
+            .new_tree(&mut runner)
+            .expect("nothing is filtered");
+        let (world, trace) = tree.current();
+        let mut driver = Driver::new(&world);
+        trace.iter().for_each(|op| driver.step(op));
+        relocated += driver.naive.relocations;
+    }
+    assert!(relocated > 20, "{relocated}");
 }

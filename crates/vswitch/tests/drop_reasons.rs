@@ -7,12 +7,13 @@ use std::num::NonZeroU32;
 use flow::{DropReason, PortId};
 use policy::input::{Layer, NextHop};
 use vswitch::Limits;
-use wire::TcpFlags;
 use wire::compose::{self, Endpoint, Packet};
+use wire::{MacAddr, TcpFlags};
 
+use crate::model::afar::{Afar, congested};
 use crate::model::bench::{Bench, ROOMY, Talk, dropped, via_router};
 use crate::model::rules::{deny, nic_group, set};
-use crate::model::world::{World, remote, v4};
+use crate::model::world::{World, mac, remote, v4};
 
 /// A bench, and the frame that NIC 1 sends there last.
 type Case = fn() -> (Bench, Vec<u8>);
@@ -58,6 +59,31 @@ const CASES: &[(DropReason, Case)] = &[
             bench,
             compose::arp_request(&asker, Ipv4Addr::new(10, 0, 0, 1)),
         )
+    }),
+    (DropReason::UnansweredConfiguration, || {
+        let bench = Bench::new(World::of(&[0, 0]));
+        let nobody = Endpoint {
+            ip: Ipv4Addr::UNSPECIFIED.into(),
+            ..bench.end(1, 68)
+        };
+        let all = Endpoint {
+            mac: wire::MacAddr::BROADCAST,
+            ip: Ipv4Addr::BROADCAST.into(),
+            port: wire::dhcpv4::SERVER_PORT,
+        };
+        // BOOTP has no message type.
+        let head = wire::dhcpv4::Dhcpv4Repr {
+            reply: false,
+            xid: 1,
+            broadcast: false,
+            client_address: Ipv4Addr::UNSPECIFIED,
+            your_address: Ipv4Addr::UNSPECIFIED,
+            client_mac: nobody.mac,
+        };
+        let mut message = [0; 300];
+        let writer = wire::dhcpv4::Dhcpv4Writer::new(&mut message, &head).expect("room");
+        let len = writer.finish();
+        (bench, compose::udp(&nobody, &all, &message[..len]))
     }),
     (DropReason::AdminDeny, || {
         let mut world = World::of(&[0, 0]);
@@ -165,9 +191,57 @@ const CASES: &[(DropReason, Case)] = &[
     }),
 ];
 
-/// Noted by the caller, who owns uplinks and devices.
-const COUNTED_FOR_THE_CALLER: [DropReason; 2] =
-    [DropReason::UplinkUnavailable, DropReason::TransmitFailed];
+/// Whom a frame off the uplink was counted for.
+type Owner = PortId;
+
+/// A bench, and the frame that comes off the uplink there last.
+const CASES_OFF_UPLINK: &[(DropReason, Owner, Case)] = &[
+    (DropReason::UplinkUnavailable, PortId::UPLINK, || {
+        let (mut bench, frame) = called(9, 0, mac(1));
+        bench.switch.set_down(PortId::UPLINK);
+        (bench, frame)
+    }),
+    (DropReason::Malformed, PortId::UPLINK, || {
+        let (bench, mut frame) = called(9, 0, mac(1));
+        frame.truncate(60);
+        (bench, frame)
+    }),
+    (DropReason::UnknownVni, PortId::UPLINK, || {
+        called(9, 9, mac(1))
+    }),
+    (DropReason::UnknownProvider, PortId::UPLINK, || {
+        called(8, 0, mac(1))
+    }),
+    (DropReason::UnknownDestinationMac, PortId::UPLINK, || {
+        called(9, 0, mac(9))
+    }),
+    (DropReason::Broadcast, PortId::UPLINK, || {
+        called(9, 0, MacAddr::BROADCAST)
+    }),
+    (DropReason::Multicast, PortId::UPLINK, || {
+        called(9, 0, MacAddr([1, 0, 0x5e, 0, 0, 0xfb]))
+    }),
+    (DropReason::CongestionNotEcnCapable, PortId(1), || {
+        let (bench, frame) = called(9, 0, mac(1));
+        (bench, congested(frame))
+    }),
+    (DropReason::NsgDenyInbound, PortId(1), || {
+        let (mut bench, frame) = called(9, 0, mac(1));
+        bench.edit(|world| world.set_inbound(1, vec![nic_group(vec![deny("in", 100)])]));
+        (bench, frame)
+    }),
+    (DropReason::ForwardingDisabled, PortId(2), || {
+        called(9, 0, mac(2))
+    }),
+    (DropReason::PortDown, PortId(1), || {
+        let (mut bench, frame) = called(9, 0, mac(1));
+        bench.switch.set_down(PortId(1));
+        (bench, frame)
+    }),
+];
+
+/// Noted by the caller, who owns devices.
+const COUNTED_FOR_THE_CALLER: DropReason = DropReason::TransmitFailed;
 
 #[test]
 fn every_reason_is_reached() {
@@ -185,10 +259,31 @@ fn every_reason_is_reached() {
 }
 
 #[test]
+fn every_reason_off_the_uplink_is_reached() {
+    for (reason, owner, case) in CASES_OFF_UPLINK {
+        let (mut bench, frame) = case();
+        let arrived = bench.arrive(&frame);
+        assert_eq!((arrived.outcome, arrived.owner), (dropped(*reason), *owner));
+        assert_eq!(arrived.whole, frame, "as it was");
+        let bytes = u64::try_from(arrived.inner.len()).expect("short");
+        let counted: Vec<_> = [PortId::UPLINK, PortId(1), PortId(2)]
+            .into_iter()
+            .flat_map(|port| {
+                let view = bench.switch.port(port).expect("every port is there");
+                view.counters.drops.iter().map(move |drop| (port, drop))
+            })
+            .collect();
+        assert_eq!(counted, [(*owner, (*reason, 1, bytes))], "counted once");
+    }
+}
+
+#[test]
 fn there_are_no_other_reasons() {
     let mut reached: Vec<DropReason> = CASES.iter().map(|(reason, _)| *reason).collect();
-    reached.extend(COUNTED_FOR_THE_CALLER);
+    reached.extend(CASES_OFF_UPLINK.iter().map(|(reason, ..)| *reason));
+    reached.push(COUNTED_FOR_THE_CALLER);
     reached.sort();
+    reached.dedup();
     assert_eq!(reached, DropReason::ALL);
 }
 
@@ -197,13 +292,33 @@ fn what_the_caller_could_not_send_is_counted_at_its_sender() {
     let mut world = World::of(&[0]);
     world.map(0, v4(0, 1, 1), Some(remote(9, 0)));
     let mut bench = Bench::new(world);
-    bench.switch.count_no_uplink(PortId(1), 100);
-    bench.switch.count_transmit_failure(PortId(1), 200);
+    bench
+        .switch
+        .count_drop(PortId(1), DropReason::UplinkUnavailable, 100);
+    bench
+        .switch
+        .count_drop(PortId(1), DropReason::TransmitFailed, 200);
     // Of a port that is gone meanwhile there is nothing to count.
-    bench.switch.count_transmit_failure(PortId(77), 200);
+    bench
+        .switch
+        .count_drop(PortId(77), DropReason::TransmitFailed, 200);
     let counted: Vec<_> = bench.counters(1).drops.iter().collect();
     let uplink = (DropReason::UplinkUnavailable, 1, 100);
     assert_eq!(counted, [uplink, (DropReason::TransmitFailed, 1, 200)]);
+}
+
+/// A call from 10.0.1.1 on host 9 to NIC 1, told to come from that host, of that network and to that
+/// Ethernet address.
+fn called(host: u8, vnet: u8, to: MacAddr) -> (Bench, Vec<u8>) {
+    let mut world = World::of(&[0, 0]);
+    world.map(0, v4(0, 1, 1), Some(remote(9, 0)));
+    let bench = Bench::new(world);
+    let server = Endpoint {
+        mac: to,
+        ..bench.end(1, 443)
+    };
+    let client = Afar::new(host, vnet, v4(0, 1, 1), 40_000);
+    (bench, client.tcp(&server, TcpFlags::SYN))
 }
 
 fn one() -> NonZeroU32 {

@@ -43,6 +43,37 @@ fn other(talk: &Talk, number: u16) -> Talk {
 }
 
 #[test]
+fn what_was_put_off_is_offered_with_the_next_packet_of_either_direction() {
+    let mut bench = Bench::new(World::of(&[0, 0, 0]));
+    let refusing = vec![nic_group(vec![deny("none", 100)])];
+    bench.edit(|world| world.set_inbound(3, refusing));
+    let (asked, answered, refused) = (
+        Talk::new(&bench, 1, 2),
+        other(&Talk::new(&bench, 1, 2), 1),
+        Talk::new(&bench, 1, 3),
+    );
+    for talk in [&asked, &answered, &refused] {
+        bench.send(1, &talk.ask_udp(b"?"));
+    }
+    let work = bench.work();
+    assert_eq!(work.install.len(), 3);
+    for pair in &work.install {
+        let flows = bench.switch.flows_mut();
+        assert!(flows.set_offload_of(&pair.forward.key, Offload::Deferred));
+    }
+    assert!(bench.work().install.is_empty());
+
+    bench.send(1, &asked.ask_udp(b"?"));
+    bench.send(2, &answered.answer_udp(b"!"));
+    bench.send(1, &refused.ask_udp(b"?"));
+    let offered = bench.work().install;
+    assert_eq!(offered, work.install, "each as it was decided");
+    // Once is enough, whether the engine took them or not.
+    bench.send(1, &asked.ask_udp(b"?"));
+    assert!(bench.work().install.is_empty());
+}
+
+#[test]
 fn a_connection_is_installed_once_in_both_directions() {
     let mut bench = bench();
     let talk = Talk::new(&bench, 1, 2);

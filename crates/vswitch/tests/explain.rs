@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use flow::{FlowKey, PortId};
+use flow::{DropReason, FlowKey, PortId};
 use policy::input::{Access, Layer, NextHop, RouteSource, VnetId};
 use vswitch::{Explanation, Probe};
 use wire::TcpFlags;
 
+use crate::model::afar::Afar;
 use crate::model::bench::{Bench, Talk, to};
 use crate::model::rules::{Narrow, allow, deny, nic_group, rule, set};
-use crate::model::world::{World, net, remote, route, v4};
+use crate::model::world::{World, mac, net, provider, remote, route, v4, vni};
 
 fn explain(bench: &Bench, key: FlowKey) -> Explanation {
     let probe = Probe { key, opens: true };
@@ -193,7 +194,7 @@ fn no_match_and_exemption_are_said() {
     );
     assert_eq!(
         explanation.transposition.last().map(String::as_str),
-        Some("VXLAN 5000 from 192.0.2.1 to 192.0.2.9 port 4789")
+        Some("VXLAN 5000 from 192.0.2.1 to 192.0.2.9 port 4789, MTU 1450")
     );
 }
 
@@ -328,4 +329,58 @@ fn an_explanation_is_what_it_is_in_json() {
         serde_json::from_value::<Explanation>(json).expect("it parses"),
         explanation
     );
+}
+
+#[test]
+fn a_packet_off_the_uplink_is_explained_by_the_rules_of_its_receiver() {
+    let mut world = World::of(&[0]);
+    world.map(0, v4(0, 1, 1), Some(remote(9, 0)));
+    let rules = vec![allow("https", 100).port(443), deny("rest", 200)];
+    world.set_inbound(1, vec![nic_group(rules)]);
+    let mut bench = Bench::new(world);
+    let from = Afar::new(9, 0, v4(0, 1, 1), 40_000);
+    let key = |port| {
+        let to = bench.end(1, port);
+        let here = PortId(1).from_uplink();
+        FlowKey::new(here, from.end.ip, to.ip, 6, from.end.port, to.port)
+    };
+    let (allowed, denied) = (explain(&bench, key(443)), explain(&bench, key(23)));
+    assert!(allowed.allowed && allowed.off_uplink && allowed.path.is_none());
+    assert_eq!(allowed.nic, "nic1");
+    assert_eq!(
+        allowed.transposition.last().map(String::as_str),
+        Some("deliver to nic1, MTU 1500")
+    );
+    assert_eq!(denied.drop_reason.as_deref(), Some("nsg-deny-inbound"));
+    let rules: Vec<_> = [&allowed, &denied]
+        .into_iter()
+        .flat_map(|explanation| &explanation.layers)
+        .map(|step| (step.direction.as_str(), step.rule.as_deref()))
+        .collect();
+    assert_eq!(
+        rules,
+        [("inbound", Some("https")), ("inbound", Some("rest"))]
+    );
+    // Of an established connection no rule has a say.
+    let (key, to_guest) = (key(443), bench.end(1, 443));
+    assert_eq!(bench.arrival(&from.tcp(&to_guest, TcpFlags::SYN)), to(1));
+    let probe = Probe { key, opens: false };
+    let known = bench.switch.explain(&probe, bench.now).expect("a NIC");
+    assert!(known.allowed && known.flow.is_some() && known.layers.is_empty());
+}
+
+#[test]
+fn who_is_meant_by_a_tunnel_is_told_or_why_nobody_is() {
+    let mut world = World::of(&[0]);
+    world.map(0, v4(0, 1, 1), Some(remote(9, 0)));
+    let bench = Bench::new(world);
+    let ask = |vnet, host, to| {
+        bench
+            .switch
+            .receiver_off_uplink(vni(vnet), provider(host), to)
+    };
+    assert_eq!(ask(0, 9, mac(1)), Ok(PortId(1)));
+    assert_eq!(ask(3, 9, mac(1)), Err(DropReason::UnknownVni));
+    assert_eq!(ask(0, 8, mac(1)), Err(DropReason::UnknownProvider));
+    assert_eq!(ask(0, 9, mac(2)), Err(DropReason::UnknownDestinationMac));
 }

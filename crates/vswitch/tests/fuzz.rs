@@ -14,6 +14,7 @@ use policy::input::{MappingTarget, NextHop, VnetId};
 use vswitch::{Gso, Limits, Outcome};
 use wire::dissect;
 
+use crate::model::afar::{Afar, congested};
 use crate::model::bench::{Bench, ROOMY, Talk};
 use crate::model::rules::{Narrow, allow, deny, nic_group};
 use crate::model::world::{World, remote, v4, v6};
@@ -29,6 +30,9 @@ const LIMITS: Limits = Limits {
 };
 
 const NICS: u8 = 3;
+
+/// Where what is counted for the uplink is kept.
+const UPLINK: usize = 0;
 
 /// How an input is read: operations, each a byte and what it needs.
 struct Input<'a>(&'a [u8]);
@@ -59,6 +63,9 @@ fn world() -> World {
     for address in [v4(0, 1, 1), v6(0, 1, 1)] {
         world.map(0, address, Some(remote(9, 0)));
     }
+    world.map(1, v4(1, 1, 1), Some(remote(9, 1)));
+    // So that it can come here.
+    world.nic(2).addresses.push(v4(0, 1, 1));
     world.add_route(1, "10.1.0.0/16", NextHop::Appliance(v4(0, 0, 2)));
     world.add_route(2, "10.1.0.0/16", NextHop::Vnet(VnetId(1)));
     world
@@ -73,7 +80,7 @@ fn fuzz(bytes: &[u8]) {
         let port = 1 + op % NICS;
         match op / NICS {
             // Mostly frames: as they are, or sent as by the guest behind the port.
-            0..=49 => {
+            0..=34 => {
                 let Some(bytes) = input.bytes() else { break };
                 let gso = (op & 4 != 0).then_some(Gso { size: 1_000 });
                 let mut frame = bytes.to_vec();
@@ -84,11 +91,29 @@ fn fuzz(bytes: &[u8]) {
                 sent[usize::from(port)] += 1;
                 dropped[usize::from(port)] += u64::from(send(&mut bench, port, &frame, gso));
             }
+            // Off the uplink, likewise: as they are, or in a tunnel to the guest behind the port.
+            35..=49 => {
+                let Some(bytes) = input.bytes() else { break };
+                let gso = (op & 4 != 0).then_some(Gso { size: 1_000 });
+                let frame = match op & 8 {
+                    0 => wrapped(&bench, port, bytes),
+                    _ => bytes.to_vec(),
+                };
+                sent[UPLINK] += 1;
+                if let Some(owner) = arrive(&mut bench, &frame, gso) {
+                    dropped[usize::from(owner.0) % usize::from(PortId::UPLINK.0)] += 1;
+                }
+            }
             change => take(&mut bench, change, port),
         }
     }
-    for port in 1..=NICS {
-        let counters = bench.counters(port);
+    for port in 0..=NICS {
+        let id = if port == 0 {
+            PortId::UPLINK
+        } else {
+            PortId(port.into())
+        };
+        let counters = bench.switch.port(id).expect("never removed").counters;
         assert_eq!(counters.from_guest_packets, sent[usize::from(port)]);
         let counted: u64 = counters.drops.iter().map(|(_, packets, _)| packets).sum();
         assert_eq!(
@@ -109,7 +134,7 @@ fn send(bench: &mut Bench, port: u8, frame: &[u8], gso: Option<Gso>) -> bool {
         dissect(reply).expect("what the switch says is well formed");
     }
     match sent.outcome {
-        Outcome::Deliver(_) | Outcome::Uplink(_) => {
+        Outcome::Deliver(_) | Outcome::Uplink { .. } => {
             let whole = dissect(&sent.frame).expect("it was before");
             assert_eq!(whole.src, vswitch::router_mac());
         }
@@ -121,6 +146,38 @@ fn send(bench: &mut Bench, port: u8, frame: &[u8], gso: Option<Gso>) -> bool {
         }
     }
     matches!(sent.outcome, Outcome::Dropped(_))
+}
+
+/// A frame to the guest behind the port, in the tunnel from host 9.
+fn wrapped(bench: &Bench, port: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut inner = bytes.to_vec();
+    inner.resize(inner.len().max(14), 0);
+    inner[..6].copy_from_slice(&bench.end(port, 0).mac.0);
+    let vnet = u8::from(port == 3);
+    Afar::new(9, vnet, v4(0, 1, 1), 0).wrap(&inner)
+}
+
+/// Whom the frame was dropped for, if it was.
+fn arrive(bench: &mut Bench, frame: &[u8], gso: Option<Gso>) -> Option<PortId> {
+    let arrived = bench.arrive_gso(frame, gso);
+    assert!(bench.switch.flows().len() <= LIMITS.flows_max.get());
+    assert!(bench.switch.fragments_len() <= 3);
+    if let Some((_, _, reply)) = &arrived.reply {
+        dissect(reply).expect("what the switch says is well formed");
+    }
+    match arrived.outcome {
+        Outcome::Deliver(port) => {
+            assert_eq!(port, arrived.owner);
+            let whole = dissect(arrived.shown()).expect("it was before");
+            assert_eq!(whole.src, vswitch::router_mac());
+            None
+        }
+        Outcome::Dropped(_) => {
+            assert_eq!(arrived.whole, frame, "as it was");
+            Some(arrived.owner)
+        }
+        outcome => panic!("{outcome:?} of a frame off the uplink"),
+    }
 }
 
 fn take(bench: &mut Bench, change: u8, port: u8) {
@@ -140,7 +197,12 @@ fn take(bench: &mut Bench, change: u8, port: u8) {
             let target = Some(MappingTarget::Port(id));
             bench.move_mapping((VnetId(0), v4(0, 0, 2), target));
         }
-        _ => bench.move_mapping((VnetId(0), v4(0, 0, 2), None)),
+        80 => bench.move_mapping((VnetId(0), v4(0, 0, 2), None)),
+        81 | 82 => {
+            let target = Some(MappingTarget::Port(PortId(2)));
+            bench.move_mapping((VnetId(0), v4(0, 1, 1), target));
+        }
+        _ => bench.move_mapping((VnetId(0), v4(0, 1, 1), Some(remote(9, 0)))),
     }
 }
 
@@ -152,6 +214,10 @@ fn nothing_makes_the_switch_panic_or_lose_count() {
         .for_each(fuzz);
 }
 
+/// A frame off the uplink, for which bit 3 says that it has its tunnel.
+const AS_IT_IS: u8 = 35 * NICS;
+const _: () = assert!(AS_IT_IS & 8 != 0 && AS_IT_IS & 4 == 0 && AS_IT_IS / NICS < 50);
+
 /// Operations as bytes.
 #[derive(Default)]
 struct Story(Vec<u8>);
@@ -160,6 +226,14 @@ impl Story {
     fn send(mut self, port: u8, frame: &[u8]) -> Story {
         let [high, low] = u16::try_from(frame.len()).expect("short").to_be_bytes();
         self.0.extend([port - 1, high, low]);
+        self.0.extend(frame);
+        self
+    }
+
+    /// A frame in its tunnel comes off the uplink.
+    fn arrive(mut self, frame: &[u8]) -> Story {
+        let [high, low] = u16::try_from(frame.len()).expect("short").to_be_bytes();
+        self.0.extend([AS_IT_IS, high, low]);
         self.0.extend(frame);
         self
     }
@@ -196,6 +270,23 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
         other.client.port += number;
         story.send(1, &other.ask(syn))
     });
+    let afar = Afar::new(9, 0, v4(0, 1, 1), 40_000);
+    let server = bench.end(1, 443);
+    let answers = Talk {
+        client: server,
+        server: afar.end,
+    };
+    let called = || {
+        Story::default()
+            .arrive(&afar.tcp(&server, syn))
+            .send(1, &answers.ask(syn_ack))
+            .arrive(&afar.tcp(&server, ack))
+    };
+    let parts_afar =
+        wire::compose::fragments(&wire::compose::udp(&afar.end, &server, &[0; 600]), 7, 200);
+    let tunnelled = parts_afar.iter().fold(Story::default(), |story, part| {
+        story.arrive(&afar.wrap(part))
+    });
     vec![
         (
             "blocked.bin",
@@ -215,6 +306,10 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
                 .send(2, &near.answer(ack))
                 .0,
         ),
+        (
+            "moved_here.bin",
+            called().then(81, 1).send(1, &answers.ask(ack)).0,
+        ),
         ("neighbour.bin", Story::default().send(1, &solicit).0),
         (
             "reevaluated.bin",
@@ -232,6 +327,10 @@ fn corpus() -> Vec<(&'static str, Vec<u8>)> {
             Story::default()
                 .send(2, &Talk::new(&bench, 2, 3).ask_udp(&[0; 1_300]))
                 .0,
+        ),
+        (
+            "tunnelled.bin",
+            tunnelled.arrive(&congested(afar.udp(&server, b"?"))).0,
         ),
     ]
 }

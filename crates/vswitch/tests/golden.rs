@@ -6,7 +6,8 @@
 //! the test, as does one that is named and did not move. `UPDATE_GOLDEN=1` rewrites all three: then
 //! the difference is what is to be reviewed.
 //!
-//! A frame's sender is the guest that has its source address, or guest 1 when nobody has it.
+//! A frame's sender is the guest that has its source address, or guest 1 when nobody has it. What
+//! comes from the underlay's next hop comes off the uplink; what goes to other hosts is in its tunnel.
 
 mod stories;
 
@@ -20,6 +21,7 @@ use vswitch::{Outcome, PortCounters};
 use wire::pcap::{Reader, SNAPLEN_MAX, Writer};
 
 use self::stories::{STORIES, Story};
+use crate::model::afar::{NEXT_HOP, push};
 use crate::model::bench::Bench;
 
 /// The time of the first frame: 1 January 2026, UTC.
@@ -83,12 +85,12 @@ fn replay(story: &Story, input: &[u8]) -> (Vec<u8>, String) {
             bench.edit(change);
         }
         bench.now = start + at;
-        let sent = bench.send(sender(&bench, &frame), &frame);
-        match sent.outcome {
-            Outcome::Deliver(_) | Outcome::Uplink(_) => output.push((at, sent.frame)),
-            Outcome::Answered | Outcome::Dropped(_) => {}
-        }
-        output.extend(sent.reply.map(|reply| (at, reply)));
+        let sent = if frame.get(6..12) == Some(&NEXT_HOP.0) {
+            arrive(&mut bench, &frame)
+        } else {
+            send(&mut bench, &frame)
+        };
+        output.extend(sent.into_iter().map(|frame| (at, frame)));
     }
     assert_eq!(
         changes.count(),
@@ -97,6 +99,33 @@ fn replay(story: &Story, input: &[u8]) -> (Vec<u8>, String) {
         story.name
     );
     (pcap(&output), counters(&bench))
+}
+
+/// What comes of a frame that a guest sent.
+fn send(bench: &mut Bench, frame: &[u8]) -> Vec<Vec<u8>> {
+    let sent = bench.send(sender(bench, frame), frame);
+    let mut output = Vec::new();
+    match sent.outcome {
+        Outcome::Deliver(_) => output.push(sent.frame),
+        Outcome::Uplink { encap, source_port } => {
+            output.push(push(&encap, source_port, &sent.frame));
+        }
+        Outcome::Answered | Outcome::Dropped(_) => {}
+    }
+    output.extend(sent.reply);
+    output
+}
+
+/// What comes of a frame off the uplink.
+fn arrive(bench: &mut Bench, frame: &[u8]) -> Vec<Vec<u8>> {
+    let arrived = bench.arrive(frame);
+    let mut output = Vec::new();
+    if let Outcome::Deliver(_) = arrived.outcome {
+        output.push(arrived.shown().to_vec());
+    }
+    let reply = arrived.reply;
+    output.extend(reply.map(|(encap, source_port, reply)| push(&encap, source_port, &reply)));
+    output
 }
 
 fn sender(bench: &Bench, frame: &[u8]) -> u8 {
@@ -112,7 +141,8 @@ fn sender(bench: &Bench, frame: &[u8]) -> u8 {
 /// All counters that are not zero, a line each.
 fn counters(bench: &Bench) -> String {
     let mut lines = String::new();
-    for nic in &bench.world.input.nics {
+    let nics = bench.world.input.nics.iter().map(|nic| nic.port);
+    for port in nics.chain([PortId::UPLINK]) {
         let PortCounters {
             from_guest_packets,
             from_guest_bytes,
@@ -123,7 +153,7 @@ fn counters(bench: &Bench) -> String {
             stale_forwarded,
             answered,
             ref drops,
-        } = *bench.switch.port(nic.port).expect("attached").counters;
+        } = *bench.switch.port(port).expect("attached").counters;
         let plain = [
             ("from_guest_packets", from_guest_packets),
             ("from_guest_bytes", from_guest_bytes),
@@ -146,8 +176,7 @@ fn counters(bench: &Bench) -> String {
             .chain(reasons)
             .filter(|(_, value)| *value > 0)
         {
-            let PortId(port) = nic.port;
-            writeln!(lines, "port {port} {name} {value}").expect("a string takes it");
+            writeln!(lines, "{port} {name} {value}").expect("a string takes it");
         }
     }
     let flows = bench.switch.flows().len();

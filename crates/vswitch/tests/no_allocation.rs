@@ -2,8 +2,10 @@
 
 use flow::DropReason;
 use vswitch::Outcome;
-use wire::compose;
+use wire::TcpFlags;
+use wire::compose::{self, Packet};
 
+use crate::model::afar::{Afar, congested};
 use crate::model::bench::{Bench, Talk, dropped, to, via_router};
 use crate::model::rules::{deny, nic_group};
 use crate::model::world::{World, remote, v4};
@@ -38,7 +40,13 @@ fn frames(bench: &Bench) -> Vec<(Outcome, Vec<u8>)> {
         (to(2), v6.ask_udp(b"hello")),
         (to(2), talk.ask(wire::TcpFlags::ACK)),
         (to(2), echo),
-        (Outcome::Uplink(encap), away.ask_udp(b"hello")),
+        (
+            Outcome::Uplink {
+                encap,
+                source_port: flow::outer_source_port(&away.key(1, 17)),
+            },
+            away.ask_udp(b"hello"),
+        ),
         (
             dropped(DropReason::NsgDenyInbound),
             refused.ask_udp(b"hello"),
@@ -107,4 +115,54 @@ fn tier_two_takes_no_memory_once_a_batch_has_been_as_long() {
     batch(&mut bench, &mut work);
     assert_eq!(batch(&mut bench, &mut work).count_total, 0);
     assert_eq!(bench.counters(1).resimulations, 3);
+}
+
+#[test]
+fn nor_do_frames_off_the_uplink() {
+    let mut bench = bench();
+    let server = bench.end(1, 443);
+    let refused = bench.end(3, 443);
+    let afar = Afar::new(9, 0, v4(0, 1, 1), 40_000);
+    assert_eq!(bench.arrival(&afar.tcp(&server, TcpFlags::SYN)), to(1));
+    let talk = Talk {
+        client: Talk::new(&bench, 1, 2).client,
+        server: Afar::new(9, 0, v4(0, 1, 1), 443).end,
+    };
+    bench.outcome(1, &talk.ask_udp(b"hello"));
+    let answers = Afar {
+        end: talk.server,
+        ..afar
+    };
+    let stranger = Afar { host: 7, ..afar };
+    let mut capable = Packet::new(&afar.end, &server, b"slowly");
+    capable.dscp_ecn = 1;
+    let frames = [
+        (to(1), afar.tcp(&server, TcpFlags::ACK)),
+        (to(1), answers.udp(&talk.client, b"hello")),
+        (to(1), congested(afar.wrap(&capable.udp()))),
+        (
+            dropped(DropReason::NsgDenyInbound),
+            afar.udp(&refused, b"?"),
+        ),
+        (dropped(DropReason::TooBig), afar.udp(&server, &[0; 1_600])),
+        (
+            dropped(DropReason::UnknownProvider),
+            stranger.udp(&server, b"?"),
+        ),
+    ];
+    for (expected, frame) in &frames {
+        assert_eq!(bench.arrival(frame), *expected);
+    }
+    let mut copies: Vec<Vec<u8>> = frames.iter().map(|(_, frame)| frame.clone()).collect();
+    let now = bench.now;
+    let used = allocation_counter::measure(|| {
+        for _ in 0..ROUNDS {
+            for ((expected, frame), copy) in frames.iter().zip(&mut copies) {
+                copy.copy_from_slice(frame);
+                let arrived = bench.switch.process_uplink(copy, None, now);
+                assert_eq!(arrived.outcome, *expected);
+            }
+        }
+    });
+    assert_eq!(used.count_total, 0);
 }

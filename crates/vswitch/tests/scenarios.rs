@@ -1,6 +1,7 @@
 //! Stories of guests, each in a small world.
 
 mod appliances;
+mod configuration;
 mod fragments;
 mod icmp;
 mod lifecycle;
@@ -9,3 +10,4 @@ mod neighbours;
 mod policy_changes;
 mod tcp;
 mod too_long_too_old;
+mod uplink;

@@ -8,5 +8,6 @@ mod engine_work;
 mod explain;
 mod fuzz;
 mod golden;
+mod look_ahead;
 mod no_allocation;
 mod scenarios;

@@ -4,6 +4,7 @@ mod l4;
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
+pub(crate) use l4::written;
 pub use l4::{L4Check, fill_l4, prepare_partial_l4, verify_l4};
 
 /// A one's complement sum of 16-bit words, not yet complemented.

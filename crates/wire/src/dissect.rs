@@ -1,5 +1,6 @@
 //! What the data path must know of a frame, found in one pass without allocation.
 
+mod plain;
 mod transport;
 
 use core::net::IpAddr;
@@ -11,6 +12,8 @@ use crate::{
     ipv4::Ipv4View,
     ipv6::{self, Ipv6View, walk_extensions},
 };
+
+pub use plain::{PlainAddresses, PlainPacket, PlainTuple, guess_tuple, plain};
 
 /// Why a frame was refused; one enum with the views' errors, as these are what fails.
 pub type DissectError = ParseError;

@@ -25,6 +25,10 @@ pub enum Header {
     Icmpv6,
     /// VXLAN (RFC 7348).
     Vxlan,
+    /// DHCP for IPv4 (RFC 2131).
+    Dhcpv4,
+    /// DHCP for IPv6 (RFC 8415).
+    Dhcpv6,
 }
 
 impl fmt::Display for Header {
@@ -40,6 +44,8 @@ impl fmt::Display for Header {
             Self::Icmpv4 => "ICMPv4",
             Self::Icmpv6 => "ICMPv6",
             Self::Vxlan => "VXLAN",
+            Self::Dhcpv4 => "DHCP",
+            Self::Dhcpv6 => "DHCPv6",
         })
     }
 }

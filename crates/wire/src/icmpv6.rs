@@ -1,6 +1,8 @@
 //! ICMP for IPv6 (RFC 4443) with neighbour discovery (RFC 4861).
 
 mod neighbour;
+mod options;
+mod router;
 
 use core::net::Ipv6Addr;
 
@@ -11,6 +13,7 @@ use crate::{
 };
 
 pub use neighbour::{NeighbourAdvertView, NeighbourSolicitView};
+pub use router::{PrefixInformation, RouterAdvert, RouterAdvertWriter, RouterSolicitView};
 
 /// Bytes in the header that all messages here share.
 pub const HEADER_LEN: usize = 8;
@@ -33,6 +36,8 @@ pub mod message {
     pub const ECHO_REPLY: u8 = 129;
     /// Routers, make yourselves known.
     pub const ROUTER_SOLICIT: u8 = 133;
+    /// Here is a router, and what hosts on the link should know.
+    pub const ROUTER_ADVERT: u8 = 134;
     /// Who has the target address?
     pub const NEIGHBOUR_SOLICIT: u8 = 135;
     /// The target address is here.
@@ -282,12 +287,12 @@ impl Icmpv6Repr {
         put_u32(out, 4, word);
         match *self {
             Self::NeighbourSolicit { target, source_mac } => {
-                neighbour::put_body(out, target, neighbour::OPTION_SOURCE, source_mac);
+                neighbour::put_body(out, target, options::SOURCE_LINK_LAYER, source_mac);
             }
             Self::NeighbourAdvert {
                 target, target_mac, ..
             } => {
-                neighbour::put_body(out, target, neighbour::OPTION_TARGET, target_mac);
+                neighbour::put_body(out, target, options::TARGET_LINK_LAYER, target_mac);
             }
             _ => {}
         }

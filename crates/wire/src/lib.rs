@@ -13,6 +13,8 @@
 //! | wrap and unwrap tenant frames | [`vxlan`] |
 //! | cut a super-segment, finish a checksum a guest left to us | [`gso`], [`virtio_net`] |
 //! | answer a guest on behalf of the network | [`icmp_reply`] |
+//! | read and write configuration messages | [`dhcpv4`], [`dhcpv6`], [`icmpv6`] |
+//! | put headers around a message | [`envelope`] |
 //! | make frames for tests and tools | [`compose`] |
 //! | write and read traces | [`pcap`] |
 //!
@@ -27,7 +29,10 @@ mod octets;
 pub mod arp;
 pub mod checksum;
 pub mod compose;
+pub mod dhcpv4;
+pub mod dhcpv6;
 pub mod dissect;
+pub mod envelope;
 pub mod ethernet;
 pub mod gso;
 pub mod icmp_reply;

@@ -11,7 +11,8 @@ use crate::{
 };
 
 pub use tunnel::{
-    PushError, VxlanEncap, VxlanHeaderInfo, pop_vxlan, push_vxlan, write_vxlan_headers,
+    PushError, VxlanEncap, VxlanHeaderInfo, pop_vxlan, push_vxlan, push_vxlan_ip,
+    write_vxlan_headers,
 };
 
 /// Bytes in the header.

@@ -11,7 +11,8 @@ use std::rc::Rc;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use super::nft_rules::{Rule, rules};
+use super::nft_rules::rules;
+use super::security_group::{self, Access};
 use super::testbed::{Bed, Testbed};
 use crate::clearway::{Instance, Program, ServedBy};
 
@@ -19,9 +20,6 @@ use crate::clearway::{Instance, Program, ServedBy};
 const INSTANCE: &str = "bench";
 /// Within the addresses that rules leave out.
 const NETWORK: &str = "198.18.0.0/16";
-/// The first rule's priority and the last's: the least and the most that groups allow.
-const PRIORITY_FIRST: u32 = 100;
-const PRIORITY_LAST: u32 = 4096;
 
 /// One of the two pairs; the agent ends with the last of them.
 #[derive(Debug)]
@@ -31,17 +29,10 @@ pub(crate) struct ClearwayBed {
 }
 
 impl ClearwayBed {
-    /// Builds the binary, starts the agent and waits until both paths carry packets: the synthetic
+    /// Starts the agent and waits until both paths carry packets: the synthetic
     /// one and the accelerated one, in this order.
-    pub(crate) fn open_both(rules: u32) -> Result<[Self; 2]> {
-        let program = Program::build()?;
-        let mut file = tempfile::Builder::new()
-            .prefix("clearway-bench")
-            .suffix(".json")
-            .tempfile()?;
-        file.write_all(topology(rules).to_string().as_bytes())?;
-        let (instance, _) =
-            Instance::start(program, INSTANCE, file.path()).context("cannot start an agent")?;
+    pub(crate) fn open_both(program: &Program, rules: u32) -> Result<[Self; 2]> {
+        let instance = start(program, INSTANCE, &topology(rules))?;
         let instance = Rc::new(instance);
         let open = |path: ServedBy| {
             let [client, server] = names(path);
@@ -70,6 +61,18 @@ impl Bed for ClearwayBed {
     }
 }
 
+/// Starts an agent with a topology.
+pub(crate) fn start(program: &Program, name: &'static str, topology: &Value) -> Result<Instance> {
+    let mut file = tempfile::Builder::new()
+        .prefix("clearway-bench")
+        .suffix(".json")
+        .tempfile()?;
+    file.write_all(topology.to_string().as_bytes())?;
+    let started = Instance::start(program.clone(), name, file.path());
+    let (instance, _) = started.with_context(|| format!("cannot start the agent {name}"))?;
+    Ok(instance)
+}
+
 /// Client and server.
 fn names(path: ServedBy) -> [String; 2] {
     ["client", "server"].map(|role| format!("{}-{role}", path.name()))
@@ -86,13 +89,6 @@ fn addresses(path: ServedBy) -> [Ipv4Addr; 2] {
 /// The document: one subnet, a group of `rules` rules of which the last allows everything, and the
 /// pairs.
 fn topology(count: u32) -> Value {
-    let mut group: Vec<Value> = (PRIORITY_FIRST..PRIORITY_LAST)
-        .zip(rules(count))
-        .map(|(priority, rule)| group_rule(priority, &rule))
-        .collect();
-    group.push(json!({
-        "name": "allow-rest", "priority": PRIORITY_LAST, "direction": "Inbound", "access": "Allow",
-    }));
     let mut guests = Map::new();
     for path in [ServedBy::Synthetic, ServedBy::Accelerated] {
         for (name, address) in names(path).into_iter().zip(addresses(path)) {
@@ -110,22 +106,8 @@ fn topology(count: u32) -> Value {
             "addressSpace": NETWORK,
             "subnets": { "guests": { "prefix": "198.18.0.0/24", "nsg": "rules" } },
         } },
-        "nsgs": { "rules": { "rules": group } },
+        "nsgs": { "rules": { "rules": security_group::rules(rules(count), Access::Allow) } },
         "guests": guests,
-    })
-}
-
-fn group_rule(priority: u32, rule: &Rule) -> Value {
-    json!({
-        "name": format!("rule-{priority}"),
-        "priority": priority,
-        "direction": "Inbound",
-        "access": if rule.accepts { "Allow" } else { "Deny" },
-        "protocol": if rule.protocol == "udp" { "Udp" } else { "Tcp" },
-        "source": rule.source,
-        "sourcePorts": rule.source_ports.unwrap_or("*"),
-        "destination": rule.destination,
-        "destinationPorts": rule.destination_ports,
     })
 }
 

@@ -2,14 +2,24 @@
 //!
 //! Nobody can tell the host where to run us, so the guard waits for a near spell, measures, and
 //! looks again; what never comes out near is kept and marked, not thrown away.
+//!
+//! What is near differs from machine to machine. Unless told, the guard calibrates: it probes for
+//! about two seconds and takes 1.5 times the median of the lowest quarter. Machines that show two
+//! modes have them more than twice apart, and one mode's own probes vary by less than half. A
+//! calibration that saw nothing but a far spell lets both modes pass; the limit is printed with the
+//! results, so that this can be seen.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-/// Near, unless told otherwise: between the two modes seen on cloud machines, about 100 and 500.
-const NEAR_NS_DEFAULT: f64 = 220.0;
+use super::rows::median;
+
+/// Probes of a calibration, the pause between two, and how far above their low ones near reaches.
+const CALIBRATION_PROBES: u32 = 20;
+const CALIBRATION_PAUSE: Duration = Duration::from_millis(50);
+const NEAR_RATIO: f64 = 1.5;
 /// Between one look and the next.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Far probes that differ by less than this factor show one mode, not one of two.
@@ -36,6 +46,10 @@ pub(crate) struct Patience {
     pub(crate) looks: u32,
     /// Probes at the start, until one is near, before the probe may be called flat.
     pub(crate) calibration: u32,
+    /// Pauses and repeated samples in the whole run: past them what comes is taken, and marked if it
+    /// is far, so that a bad hour costs minutes and not hours.
+    pub(crate) pauses: u32,
+    pub(crate) repeats: u32,
 }
 
 impl Patience {
@@ -44,12 +58,16 @@ impl Patience {
         tries: 3,
         looks: 20,
         calibration: 60,
+        pauses: 200,
+        repeats: 50,
     };
     /// For seeing that a benchmark works.
     pub(crate) const QUICK: Self = Self {
         tries: 1,
         looks: 4,
         calibration: 6,
+        pauses: 20,
+        repeats: 0,
     };
 }
 
@@ -85,9 +103,35 @@ impl Guard {
         }
     }
 
-    /// A guard that is on, unless the probe shows only one, far, mode: then there is nothing to
-    /// choose between and waiting would be vain.
+    /// A guard that finds out itself what is near.
     pub(crate) fn calibrate(
+        mut probe: Probe,
+        mut pause: Pause,
+        patience: Patience,
+    ) -> Result<Self> {
+        let mut round_trips = Vec::new();
+        for look in 0..CALIBRATION_PROBES {
+            if look > 0 {
+                pause(CALIBRATION_PAUSE);
+            }
+            round_trips.push(probe()?);
+        }
+        round_trips.sort_by(f64::total_cmp);
+        let lowest = &round_trips[..round_trips.len().div_ceil(4)];
+        let near_ns = median(lowest).unwrap_or(0.0) * NEAR_RATIO;
+        Ok(Self {
+            state: State::On {
+                probe,
+                pause,
+                near_ns,
+                patience,
+            },
+        })
+    }
+
+    /// A guard with a limit, unless the probe shows only one, far, mode: then there is nothing to
+    /// choose between and waiting would be vain.
+    pub(crate) fn with_limit(
         mut probe: Probe,
         mut pause: Pause,
         near_ns: f64,
@@ -125,6 +169,14 @@ impl Guard {
         }
     }
 
+    /// The longest round trip that is near, in nanoseconds, if the guard is on.
+    pub(crate) fn limit_ns(&self) -> Option<f64> {
+        match &self.state {
+            State::On { near_ns, .. } => Some(*near_ns),
+            State::Off { .. } => None,
+        }
+    }
+
     /// Takes a sample, several times if need be, and says how far apart the processors were.
     pub(crate) fn sample<T>(
         &mut self,
@@ -141,23 +193,33 @@ impl Guard {
         };
         let mut attempt = 1;
         loop {
-            let near_before = wait_until_near(probe, pause, *near_ns, patience.looks)?;
+            let near_before = wait_until_near(probe, pause, *near_ns, patience)?;
             let value = take()?;
             let near_after = probe()? <= *near_ns;
             if near_before && near_after {
                 return Ok((value, Distance::Near));
             }
-            if attempt >= patience.tries {
+            if attempt >= patience.tries || patience.repeats == 0 {
                 return Ok((value, Distance::Far));
             }
             attempt += 1;
+            patience.repeats -= 1;
         }
     }
 }
 
-fn wait_until_near(probe: &mut Probe, pause: &mut Pause, near_ns: f64, looks: u32) -> Result<bool> {
-    for look in 0..looks {
+fn wait_until_near(
+    probe: &mut Probe,
+    pause: &mut Pause,
+    near_ns: f64,
+    patience: &mut Patience,
+) -> Result<bool> {
+    for look in 0..patience.looks {
         if look > 0 {
+            if patience.pauses == 0 {
+                return Ok(false);
+            }
+            patience.pauses -= 1;
             pause(PAUSE);
         }
         if probe()? <= near_ns {
@@ -167,19 +229,19 @@ fn wait_until_near(probe: &mut Probe, pause: &mut Pause, near_ns: f64, looks: u3
     Ok(false)
 }
 
-/// The limit: what the command line says, else the environment, else the default.
-pub(crate) fn near_ns(flag: Option<f64>, environment: Option<String>) -> Result<f64> {
+/// The limit: what the command line says, else the environment; none to calibrate.
+pub(crate) fn near_ns(flag: Option<f64>, environment: Option<String>) -> Result<Option<f64>> {
     let said = match (flag, environment) {
         (Some(flag), _) => flag,
         (None, Some(text)) => text
             .parse()
             .with_context(|| format!("CLEARWAY_BENCH_NEAR_NS is no number: {text}"))?,
-        (None, None) => NEAR_NS_DEFAULT,
+        (None, None) => return Ok(None),
     };
     if !said.is_finite() || said <= 0.0 {
         bail!("the limit for near processors must be above 0 ns");
     }
-    Ok(said)
+    Ok(Some(said))
 }
 
 #[cfg(test)]

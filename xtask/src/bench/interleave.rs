@@ -85,7 +85,7 @@ pub(crate) struct Series {
     pub(crate) contestant: String,
     pub(crate) side: Side,
     pub(crate) name: String,
-    pub(crate) unit: &'static str,
+    pub(crate) unit: String,
     pub(crate) better: Better,
     pub(crate) samples: Vec<Sample>,
 }
@@ -131,7 +131,7 @@ fn add(
             contestant: contestant.name.clone(),
             side: contestant.side,
             name: measurement.name,
-            unit: measurement.unit,
+            unit: measurement.unit.to_owned(),
             better: measurement.better,
             samples: vec![sample],
         }),

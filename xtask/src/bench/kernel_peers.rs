@@ -15,6 +15,7 @@ use crate::process;
 pub(crate) const RULES_DEFAULT: u32 = 1000;
 const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 const SERVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
+const BRIDGE: &str = "br0";
 const BRIDGE_CALLS_IP: &str = "net/bridge/bridge-nf-call-iptables";
 const CONNECTIONS: &str = "net/netfilter/nf_conntrack_count";
 
@@ -61,11 +62,10 @@ impl KernelBridge {
     pub(crate) fn open(rules: u32) -> Result<Self> {
         let guests = [Namespace::create("client")?, Namespace::create("server")?];
         let host = Namespace::create("host")?;
-        host.ip(&["link", "add", "br0", "type", "bridge"])?;
-        host.ip(&["link", "set", "br0", "up"])?;
+        add_bridge(&host)?;
         for (guest, port) in guests.iter().zip(["client", "server"]) {
             join(guest, "eth0", &host, port)?;
-            host.ip(&["link", "set", port, "master", "br0"])?;
+            enslave(&host, port)?;
         }
         if rules == 0 {
             bypass_ip_hooks(&host)?;
@@ -74,7 +74,7 @@ impl KernelBridge {
         }
         let testbed = addressed(&guests)?;
         testbed.wait_until_connected()?;
-        if rules > 0 && host.get(CONNECTIONS).is_ok_and(|count| count == "0") {
+        if rules > 0 && !tracks_connections(&host) {
             bail!("bridged packets do not pass the filter");
         }
         Ok(Self {
@@ -91,7 +91,19 @@ impl Bed for KernelBridge {
     }
 }
 
-fn addressed(guests: &[Namespace; 2]) -> Result<Testbed> {
+/// Makes the bridge of a host.
+pub(crate) fn add_bridge(host: &Namespace) -> Result<()> {
+    host.ip(&["link", "add", BRIDGE, "type", "bridge"])?;
+    host.ip(&["link", "set", BRIDGE, "up"])
+}
+
+/// Makes a device a port of the bridge.
+pub(crate) fn enslave(host: &Namespace, port: &str) -> Result<()> {
+    host.ip(&["link", "set", port, "master", BRIDGE])
+}
+
+/// Gives client and server their addresses.
+pub(crate) fn addressed(guests: &[Namespace; 2]) -> Result<Testbed> {
     for (guest, address) in guests.iter().zip([CLIENT, SERVER]) {
         guest.ip(&["addr", "add", &format!("{address}/24"), "dev", "eth0"])?;
     }
@@ -111,9 +123,9 @@ fn bypass_ip_hooks(host: &Namespace) -> Result<()> {
     }
 }
 
-/// Loads the filter where bridged packets and their connections can be seen: the IP hooks by way of
+/// Loads a filter of `count` rules where bridged packets and their connections can be seen: the IP hooks by way of
 /// `br_netfilter`, or else the bridge's own hooks, whose connection tracking not every kernel has.
-fn filter(host: &Namespace, rules: u32) -> Result<()> {
+pub(crate) fn filter(host: &Namespace, count: u32) -> Result<()> {
     if !has_bridge_netfilter() {
         process::succeeds_quietly(process::tool("modprobe").arg("br_netfilter"));
     }
@@ -123,12 +135,19 @@ fn filter(host: &Namespace, rules: u32) -> Result<()> {
     } else {
         Family::Bridge
     };
+    load(host, &ruleset(family, count))
+}
+
+/// Whether bridged packets of `host` have passed the filter, once there were some.
+pub(crate) fn tracks_connections(host: &Namespace) -> bool {
+    host.get(CONNECTIONS).is_ok_and(|count| count != "0")
+}
+
+/// Has nft load a ruleset.
+pub(crate) fn load(host: &Namespace, ruleset: &str) -> Result<()> {
     let nft = process::find("nft").context("nft is not installed")?;
     let nft = nft.to_str().context("the path of nft is no text")?;
-    process::feed(
-        inside(host.name(), nft).args(["-f", "-"]),
-        &ruleset(family, rules),
-    )
+    process::feed(inside(host.name(), nft).args(["-f", "-"]), ruleset)
 }
 
 fn has_bridge_netfilter() -> bool {

@@ -37,6 +37,15 @@ pub(crate) struct Rule {
 
 /// The input for `nft -f`: established first, then `rules - 1` rules, then everything.
 pub(crate) fn ruleset(family: Family, count: u32) -> String {
+    forward_chain(family, rules(count), "accept")
+}
+
+/// The input for `nft -f`: established first, then these rules, then `last` for the rest.
+pub(crate) fn forward_chain(
+    family: Family,
+    rules: impl Iterator<Item = Rule>,
+    last: &str,
+) -> String {
     let family = match family {
         Family::Inet => "inet",
         Family::Bridge => "bridge",
@@ -46,11 +55,12 @@ pub(crate) fn ruleset(family: Family, count: u32) -> String {
          type filter hook forward priority 0; policy drop;\n  \
          ct state established,related accept\n"
     );
-    for rule in rules(count) {
+    for rule in rules {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {rule}");
     }
-    text += "  accept\n }\n}\n";
+    // Nor here.
+    let _ = writeln!(text, "  {last}\n }}\n}}");
     text
 }
 

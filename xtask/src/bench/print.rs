@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use super::interleave::{Better, Series};
 use super::rows::{Row, all_far, counted, median, spread};
-use super::{BACKGROUND_QUIET, Document};
+use super::{BACKGROUND_QUIET, Document, Section};
 
 /// An empty table with this header: lines on a terminal, plain ASCII elsewhere.
 pub(crate) fn table(header: &[&str]) -> Table {
@@ -35,17 +35,18 @@ pub(crate) fn figure(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// Everything about a run: the machine, each contestant's medians, and our rows.
-pub(crate) fn results(document: &Document, series: &[Series]) -> String {
+/// Everything about a run: the machine, each contestant's medians part by part, and our bars.
+pub(crate) fn results(document: &Document, sections: &[Section]) -> String {
     let mut lines = vec![document.machine.to_string()];
-    lines.push(match &document.unguarded {
-        Some(why) => format!(
+    lines.push(match (&document.unguarded, document.near_ns) {
+        (Some(why), _) => format!(
             "medians of {} runs; not guarded, because {why}",
             document.runs
         ),
-        None => format!(
-            "medians of {} runs, each with the processors near",
-            document.runs
+        (None, near_ns) => format!(
+            "medians of {} runs, each with the processors near: at most {:.0} ns apart",
+            document.runs,
+            near_ns.unwrap_or(f64::NAN)
         ),
     });
     if document.background > BACKGROUND_QUIET {
@@ -54,9 +55,14 @@ pub(crate) fn results(document: &Document, series: &[Series]) -> String {
             "others used {percent:.0} % of the processors before it began"
         ));
     }
-    lines.push(medians(series).to_string());
-    if document.rows.iter().any(|row| row.ours.is_some()) {
-        lines.push(rows(&document.rows).to_string());
+    for section in sections {
+        lines.push(format!("\n{}", section.title));
+        lines.push(medians(&section.series).to_string());
+        lines.extend(section.notes.iter().map(|note| format!("- {note}")));
+    }
+    if document.rows.iter().any(|row| row.bar.is_some()) {
+        lines.push("\nbars".to_owned());
+        lines.push(bars(&document.rows).to_string());
     }
     lines.join("\n")
 }
@@ -82,7 +88,7 @@ fn medians(series: &[Series]) -> Table {
         let of_name: Vec<&Series> = series.iter().filter(|one| one.name == name).collect();
         let mut cells = vec![
             format!("{name} {}", arrow(of_name[0].better)),
-            of_name[0].unit.to_owned(),
+            of_name[0].unit.clone(),
         ];
         for contestant in &contestants {
             let one = of_name.iter().find(|one| one.contestant == *contestant);
@@ -106,7 +112,8 @@ fn cell(series: &Series) -> String {
     format!("{} ±{:.0}%{mark}", figure(middle), spread / 2.0)
 }
 
-fn rows(rows: &[Row]) -> Table {
+/// A line for each bar; the ratios of rows without one are in the JSON.
+fn bars(rows: &[Row]) -> Table {
     let mut table = table(&[
         "row",
         "unit",
@@ -117,7 +124,7 @@ fn rows(rows: &[Row]) -> Table {
         "bar",
         "",
     ]);
-    for row in rows.iter().filter(|row| row.ours.is_some()) {
+    for row in rows.iter().filter(|row| row.bar.is_some()) {
         let pass = match row.pass {
             Some(true) => "pass",
             Some(false) => "MISS",

@@ -9,13 +9,40 @@ use super::interleave::{Better, Sample, Series};
 #[derive(Clone, Debug)]
 pub(crate) struct Bar {
     /// The measurement's name.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Our contestant's name.
     pub(crate) ours: &'static str,
     /// The peer's name; without one, `at` is a limit for our own figure.
     pub(crate) peer: Option<&'static str>,
     /// The smallest ratio that passes; without a peer, the limit, in the measurement's unit.
     pub(crate) at: f64,
+}
+
+impl Bar {
+    /// `ours` has to be at least `at` times as good as `peer`.
+    pub(crate) fn ratio(
+        name: impl Into<String>,
+        ours: &'static str,
+        peer: &'static str,
+        at: f64,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            ours,
+            peer: Some(peer),
+            at,
+        }
+    }
+
+    /// `ours` has to reach `at`, from the better side.
+    pub(crate) fn limit(name: impl Into<String>, ours: &'static str, at: f64) -> Self {
+        Self {
+            name: name.into(),
+            ours,
+            peer: None,
+            at,
+        }
+    }
 }
 
 /// One line of the result.
@@ -97,8 +124,9 @@ pub(crate) fn ratio(ours: f64, peer: f64, better: Better) -> Option<f64> {
     ratio.is_finite().then_some(ratio)
 }
 
-/// Each of our series against each peer's of the same name, except itself. A series of ours without
-/// any peer, and a peer's without any of ours, get a row of their own.
+/// Each of our series against each peer's of the same name, except itself, and against whatever else
+/// a bar holds it to. A series of ours without any peer, and a peer's without any of ours, get a row
+/// of their own.
 pub(crate) fn rows_of(series: &[Series], bars: &[Bar]) -> Vec<Row> {
     let mut names: Vec<&str> = Vec::new();
     for one in series {
@@ -111,8 +139,8 @@ pub(crate) fn rows_of(series: &[Series], bars: &[Bar]) -> Vec<Row> {
         let of_name = || series.iter().filter(move |one| one.name == name);
         for ours in of_name().filter(|one| one.side.is_ours()) {
             let before = rows.len();
-            for peer in of_name().filter(|one| one.side.is_peer()) {
-                if peer.contestant != ours.contestant {
+            for peer in of_name().filter(|one| one.contestant != ours.contestant) {
+                if peer.side.is_peer() || bar_for(ours, peer, bars).is_some() {
                     rows.push(Row::of(ours, Some(ours), Some(peer), bars));
                 }
             }
@@ -137,7 +165,8 @@ pub(crate) fn bars_without_row<'a>(series: &[Series], bars: &'a [Bar]) -> Vec<&'
     };
     bars.iter()
         .filter(|bar| {
-            !measured(bar.name, bar.ours) || bar.peer.is_some_and(|peer| !measured(bar.name, peer))
+            !measured(&bar.name, bar.ours)
+                || bar.peer.is_some_and(|peer| !measured(&bar.name, peer))
         })
         .collect()
 }
@@ -170,7 +199,7 @@ impl Row {
         let spreads = [spread(&samples.ours), spread(&samples.peer)];
         Self {
             name,
-            unit: like.unit.to_owned(),
+            unit: like.unit.clone(),
             ours: our_median,
             peer: peer_median,
             peer_name: peer.map(|peer| peer.contestant.clone()),

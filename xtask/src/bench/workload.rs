@@ -181,6 +181,11 @@ impl Workload {
             microseconds("p99", trips.p99_ns),
             microseconds("p99.9", trips.p999_ns),
             microseconds("jitter", trips.jitter_ns),
+            Measurement::lower(
+                format!("{name}, p99.9/p50"),
+                "times",
+                trips.p999_ns / trips.p50_ns,
+            ),
         ];
         if waiting == Waiting::Block {
             // A spinning end is always busy, so its processor time would say nothing.

@@ -8,6 +8,8 @@ use serde::Deserialize;
 pub(crate) struct Status {
     pub(crate) pid: u32,
     pub(crate) engine: String,
+    /// Directions of flows that the agent knows.
+    pub(crate) flows: usize,
     pub(crate) taken_over: TakenOver,
 }
 
@@ -17,6 +19,16 @@ pub(crate) struct Status {
 pub(crate) struct TakenOver {
     pub(crate) ports: usize,
     pub(crate) flows: usize,
+}
+
+/// A line of `clearway drops`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DropRow {
+    /// `guest/nic`.
+    pub(crate) nic: String,
+    pub(crate) reason: String,
+    pub(crate) packets: u64,
 }
 
 /// A line of `clearway nic list`.

@@ -31,6 +31,9 @@ pub(crate) struct Arguments {
     /// The `clearway` to remove it with
     #[arg(long)]
     program: PathBuf,
+    /// The network namespace that is the agent's host, if it is not ours
+    #[arg(long)]
+    netns: Option<String>,
 }
 
 /// The process that guards an instance.
@@ -53,9 +56,14 @@ enum Order {
 impl Guard {
     /// Starts one for `instance`, which may not exist yet.
     pub(super) fn start(program: &Program, instance: &str) -> Result<Self> {
-        let mut child = Command::new(process::own_program())
+        let mut command = Command::new(process::own_program());
+        command
             .args(["guard", "--instance", instance, "--program"])
-            .arg(program.file())
+            .arg(program.file());
+        if let Some(netns) = &program.netns {
+            command.args(["--netns", netns]);
+        }
+        let mut child = command
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -101,7 +109,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     // What cannot be read has ended.
     let order = order(&read_to_string(stdin()).unwrap_or_default());
     if order != Order::Keep {
-        let program = Program(arguments.program.clone());
+        let program = Program {
+            file: arguments.program.clone(),
+            netns: arguments.netns.clone(),
+        };
         let mut down = program.command(&arguments.instance);
         process::capture_within(down.arg("down"), PATIENCE)?;
     }

@@ -55,7 +55,7 @@ fn states_are_read() {
     let state: VfState = serde_json::from_str(r#"{"observed": "accelerated"}"#).unwrap();
     assert_eq!(state.reason, None);
     let status: Status = serde_json::from_str(
-        r#"{"instance": "quickstart", "pid": 42, "engine": "bpf (tcx)",
+        r#"{"instance": "quickstart", "pid": 42, "engine": "bpf (tcx)", "flows": 12,
             "takenOver": {"ports": 4, "flows": 12}, "firstPackets": 7}"#,
     )
     .unwrap();

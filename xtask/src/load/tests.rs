@@ -1,9 +1,11 @@
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::echo::Jitter;
 use super::server::Stop;
-use super::{seconds, stream};
+use super::udp_rate::Pace;
+use super::{seconds, stream, udp_rate};
 
 #[test]
 fn lengths_have_limits() {
@@ -21,6 +23,20 @@ fn jitter_is_the_mean_difference_between_neighbours() {
         jitter.record(Duration::from_nanos(ns));
     }
     assert!((jitter.mean_ns() - 100.0).abs() < 1e-6);
+}
+
+#[test]
+fn a_paced_sender_keeps_its_rate() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let pace = Pace {
+        greet: false,
+        rate: NonZeroU32::new(500),
+    };
+    let length = Duration::from_millis(200);
+    let sent = udp_rate::blast(socket.local_addr().unwrap(), 18, pace, length).unwrap();
+    // Sleeping takes no shorter than asked, so never more; fewer only on a busy machine.
+    assert!((1..=101).contains(&sent.datagrams), "{}", sent.datagrams);
+    assert!(sent.seconds >= 0.2);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::num::NonZeroU32;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -61,9 +63,20 @@ pub(crate) fn sink(bind: IpAddr, stop: &Stop) -> Result<Received> {
     }
 }
 
-/// Sends datagrams of `size` bytes for `length`, after an exchange of greetings if so asked: then
-/// whatever tracks connections on the way has seen this one answered.
-pub(crate) fn blast(to: SocketAddr, size: u16, greet: bool, length: Duration) -> Result<Sent> {
+/// How datagrams are sent.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Pace {
+    /// Begin with a datagram that is answered: then whatever tracks connections on the way has seen
+    /// this one answered
+    #[arg(long)]
+    pub(crate) greet: bool,
+    /// Datagrams a second, evenly; without it, as many as go
+    #[arg(long)]
+    pub(crate) rate: Option<NonZeroU32>,
+}
+
+/// Sends datagrams of `size` bytes for `length`.
+pub(crate) fn blast(to: SocketAddr, size: u16, pace: Pace, length: Duration) -> Result<Sent> {
     let size = usize::from(size);
     if size <= GREETING_BYTES {
         bail!("a datagram has at least {} bytes", GREETING_BYTES + 1);
@@ -74,14 +87,15 @@ pub(crate) fn blast(to: SocketAddr, size: u16, greet: bool, length: Duration) ->
     };
     let socket = UdpSocket::bind((local, 0))?;
     socket.connect(to)?;
-    if greet {
+    if pace.greet {
         exchange_greetings(&socket)?;
     }
     let payload = vec![0; size];
     let begun = Instant::now();
-    let mut datagrams = 0;
+    let batch = if pace.rate.is_some() { 1 } else { BATCH };
+    let (mut turns, mut datagrams) = (0_u32, 0_u64);
     loop {
-        for _ in 0..BATCH {
+        for _ in 0..batch {
             match socket.send(&payload) {
                 Ok(_) => datagrams += 1,
                 // A queue is full, or an earlier datagram was refused; this one did not leave.
@@ -90,6 +104,11 @@ pub(crate) fn blast(to: SocketAddr, size: u16, greet: bool, length: Duration) ->
                 Err(error) if error.raw_os_error() == Some(NO_BUFFERS) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+        turns = turns.saturating_add(1);
+        if let Some(rate) = pace.rate {
+            let due = Duration::from_secs_f64(f64::from(turns) / f64::from(rate.get()));
+            thread::sleep(due.saturating_sub(begun.elapsed()));
         }
         let elapsed = begun.elapsed();
         if elapsed >= length {

@@ -150,7 +150,7 @@ mod tests {
             contestant: contestant.to_owned(),
             side,
             name: name.to_owned(),
-            unit: "k/s",
+            unit: "k/s".to_owned(),
             better: Better::Higher,
             samples: vec![Sample {
                 value,

@@ -10,13 +10,17 @@ use crate::process;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
     Iproute2,
+    Nsenter,
     Ping,
+    Udhcpc,
+    Dhclient,
     Nftables,
     Iperf3,
     Curl,
     Python3,
     Tcpdump,
     Ethtool,
+    OpenVswitch,
     Clang,
     LlvmStrip,
     LibbpfHeaders,
@@ -66,13 +70,17 @@ impl Tool {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Iproute2 => "ip",
+            Self::Nsenter => "nsenter",
             Self::Ping => "ping",
+            Self::Udhcpc => "udhcpc",
+            Self::Dhclient => "dhclient",
             Self::Nftables => "nft",
             Self::Iperf3 => "iperf3",
             Self::Curl => "curl",
             Self::Python3 => "python3",
             Self::Tcpdump => "tcpdump",
             Self::Ethtool => "ethtool",
+            Self::OpenVswitch => "ovs-vswitchd",
             Self::Clang => "clang",
             Self::LlvmStrip => "llvm-strip",
             Self::LibbpfHeaders => "bpf_helpers.h",
@@ -95,13 +103,17 @@ impl Tool {
     pub(super) fn source(self) -> Source {
         match self {
             Self::Iproute2 => Source::Debian(&["iproute2"]),
+            Self::Nsenter => Source::Debian(&["util-linux"]),
             Self::Ping => Source::Debian(&["iputils-ping"]),
+            Self::Udhcpc => Source::Debian(&["udhcpc"]),
+            Self::Dhclient => Source::Debian(&["isc-dhcp-client"]),
             Self::Nftables => Source::Debian(&["nftables"]),
             Self::Iperf3 => Source::Debian(&["iperf3"]),
             Self::Curl => Source::Debian(&["curl"]),
             Self::Python3 => Source::Debian(&["python3"]),
             Self::Tcpdump => Source::Debian(&["tcpdump"]),
             Self::Ethtool => Source::Debian(&["ethtool"]),
+            Self::OpenVswitch => Source::Debian(&["openvswitch-switch"]),
             Self::Clang => Source::Debian(&["clang"]),
             Self::LlvmStrip => Source::Debian(&["llvm"]),
             Self::LibbpfHeaders => Source::Debian(&["libbpf-dev"]),
@@ -133,6 +145,9 @@ impl Purpose {
                 useful(Tool::Ping, "tests in network namespaces"),
                 useful(Tool::Nftables, "tests beside the kernel's own filter"),
                 useful(Tool::Ethtool, "tests of device offloads"),
+                useful(Tool::OpenVswitch, "tests beside another switch's VXLAN"),
+                useful(Tool::Udhcpc, "tests of the configuration of guests"),
+                useful(Tool::Dhclient, "tests of the configuration of guests"),
             ],
             Self::Quickstart => vec![
                 required(Tool::Iproute2, "makes the guests' namespaces"),
@@ -147,7 +162,11 @@ impl Purpose {
                 required(Tool::Nftables, "the rules of the peer with a bridge"),
                 required(Tool::Iperf3, "measures throughput"),
             ],
-            Self::Peers => Self::Bench.needs(),
+            Self::Peers => {
+                let mut needs = Self::Bench.needs();
+                needs.push(required(Tool::Nsenter, "starts agents on two hosts"));
+                needs
+            }
             Self::Bpf => vec![
                 required(Tool::Clang, "compiles the eBPF programs"),
                 required(Tool::LlvmStrip, "strips debug information off them"),

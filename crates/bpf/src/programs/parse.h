@@ -2,8 +2,8 @@
 /*
  * From a frame to its flow key, for the frames the fast path understands.
  *
- * Nothing is judged here: whatever is odd, malformed, fragmented, extended or merely rare makes
- * parse() say no, and the frame goes to the switch, whose parser is the one that knows.
+ * Nothing is judged here: whatever is odd, malformed, fragmented, extended or merely rare is ODD,
+ * and the frame goes to the switch, whose parser is the one that knows.
  */
 #ifndef CLEARWAY_PARSE_H
 #define CLEARWAY_PARSE_H
@@ -21,6 +21,9 @@
 
 #include "flow.h"
 
+/* What is rare is laid out of the way of what is not. */
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
 #define TCP_FLAG_FIN 0x01
 #define TCP_FLAG_SYN 0x02
 #define TCP_FLAG_RST 0x04
@@ -32,12 +35,27 @@
 /* MF and the thirteen bits of offset (RFC 791, 3.1). DF and the reserved bit say nothing here. */
 #define IP_FRAGMENT_BITS 0x3fff
 
+/*
+ * What became of parsing. A frame is CUT where the part of it that lies in one piece ends before a
+ * header does. It is then made longer, but no sooner: for a segment that waits for its
+ * acknowledgement the kernel would have to copy all headers.
+ */
+enum {
+	PARSED,
+	ODD,
+	CUT,
+};
+
+#define ECN_MASK 3
+#define ECN_CE 3
+
 struct packet {
 	struct flow_key key;
 	/* From the start of the IP header to the L4 payload; zero if the protocol has no segments. */
 	__u16 payload_offset;
 	__u8 ttl;
 	__u8 tcp_flags;
+	__u8 ecn;
 };
 
 /* The part of an ICMP echo that is read (RFC 792; RFC 4443, 4.1). */
@@ -70,71 +88,75 @@ static __always_inline bool ipv4_checksum_correct(const struct iphdr *ip)
 	return sum == 0xffff;
 }
 
-static __always_inline bool parse_tcp(const struct tcphdr *tcp, void *end, __u32 length,
-				      __u16 ip_header, struct packet *packet)
+static __always_inline int parse_tcp(const struct tcphdr *tcp, void *end, __u32 length,
+				     __u16 ip_header, struct packet *packet)
 {
-	if ((void *)(tcp + 1) > end)
-		return false;
+	if (unlikely((void *)(tcp + 1) > end))
+		return CUT;
 
 	__u32 header = tcp->doff * 4;
 
-	if (header < sizeof(*tcp) || header > length)
-		return false;
+	if (unlikely(header < sizeof(*tcp) || header > length))
+		return ODD;
 	__builtin_memcpy(packet->key.source_port, &tcp->source, 2);
 	__builtin_memcpy(packet->key.destination_port, &tcp->dest, 2);
 	packet->tcp_flags = ((const __u8 *)tcp)[13];
 	packet->payload_offset = ip_header + header;
-	return true;
+	return PARSED;
 }
 
-static __always_inline bool parse_udp(const struct udphdr *udp, void *end, __u32 length,
-				      __u16 ip_header, struct packet *packet)
+static __always_inline int parse_udp(const struct udphdr *udp, void *end, __u32 length,
+				     __u16 ip_header, struct packet *packet)
 {
-	if ((void *)(udp + 1) > end)
-		return false;
+	if (unlikely((void *)(udp + 1) > end))
+		return CUT;
 
 	__u16 claimed = bpf_ntohs(udp->len);
 
-	if (claimed < sizeof(*udp) || claimed > length)
-		return false;
+	if (unlikely(claimed < sizeof(*udp) || claimed > length))
+		return ODD;
 	__builtin_memcpy(packet->key.source_port, &udp->source, 2);
 	__builtin_memcpy(packet->key.destination_port, &udp->dest, 2);
 	packet->payload_offset = ip_header + sizeof(*udp);
-	return true;
+	return PARSED;
 }
 
 /* Type and code stand in for the destination port, so that request and reply have two keys. */
-static __always_inline bool parse_echo(const struct echo *echo, void *end, __u32 length,
-				       __u8 request, __u8 reply, struct packet *packet)
+static __always_inline int parse_echo(const struct echo *echo, void *end, __u32 length,
+				      __u8 request, __u8 reply, struct packet *packet)
 {
-	if ((void *)(echo + 1) > end || length < sizeof(*echo))
-		return false;
+	if (length < sizeof(*echo))
+		return ODD;
+	if ((void *)(echo + 1) > end)
+		return CUT;
 	if ((echo->type != request && echo->type != reply) || echo->code)
-		return false;
+		return ODD;
 	__builtin_memcpy(packet->key.source_port, echo->identifier, 2);
 	packet->key.destination_port[0] = echo->type;
-	return true;
+	return PARSED;
 }
 
-static __always_inline bool parse_ipv4(const struct iphdr *ip, void *end, __u32 frame_left,
-				       struct packet *packet)
+static __always_inline int parse_ipv4(const struct iphdr *ip, void *end, __u32 frame_left,
+				      struct packet *packet)
 {
-	if ((void *)(ip + 1) > end)
-		return false;
+	if (unlikely((void *)(ip + 1) > end))
+		return CUT;
 
 	__u32 total = bpf_ntohs(ip->tot_len);
 	__u32 length = total - sizeof(*ip);
 	const void *l4 = ip + 1;
 
-	if (ip->version != 4 || ip->ihl != 5 || ip->frag_off & bpf_htons(IP_FRAGMENT_BITS))
-		return false;
-	if (total < sizeof(*ip) || total > frame_left || !ipv4_checksum_correct(ip))
-		return false;
+	if (unlikely(ip->version != 4 || ip->ihl != 5 ||
+		     ip->frag_off & bpf_htons(IP_FRAGMENT_BITS)))
+		return ODD;
+	if (unlikely(total < sizeof(*ip) || total > frame_left || !ipv4_checksum_correct(ip)))
+		return ODD;
 	__builtin_memcpy(packet->key.src, &ip->saddr, 4);
 	__builtin_memcpy(packet->key.dst, &ip->daddr, 4);
 	packet->key.family = 4;
 	packet->key.protocol = ip->protocol;
 	packet->ttl = ip->ttl;
+	packet->ecn = ip->tos & ECN_MASK;
 	switch (ip->protocol) {
 	case IPPROTO_TCP:
 		return parse_tcp(l4, end, length, sizeof(*ip), packet);
@@ -143,27 +165,28 @@ static __always_inline bool parse_ipv4(const struct iphdr *ip, void *end, __u32 
 	case IPPROTO_ICMP:
 		return parse_echo(l4, end, length, 8, 0, packet);
 	default:
-		return true;
+		return PARSED;
 	}
 }
 
-static __always_inline bool parse_ipv6(const struct ipv6hdr *ip, void *end, __u32 frame_left,
-				       struct packet *packet)
+static __always_inline int parse_ipv6(const struct ipv6hdr *ip, void *end, __u32 frame_left,
+				      struct packet *packet)
 {
-	if ((void *)(ip + 1) > end)
-		return false;
+	if (unlikely((void *)(ip + 1) > end))
+		return CUT;
 
 	__u32 length = bpf_ntohs(ip->payload_len);
 	const void *l4 = ip + 1;
 
 	/* Zero is either nothing or a jumbogram (RFC 2675). */
-	if (ip->version != 6 || !length || length + sizeof(*ip) > frame_left)
-		return false;
+	if (unlikely(ip->version != 6 || !length || length + sizeof(*ip) > frame_left))
+		return ODD;
 	__builtin_memcpy(packet->key.src, &ip->saddr, 16);
 	__builtin_memcpy(packet->key.dst, &ip->daddr, 16);
 	packet->key.family = 6;
 	packet->key.protocol = ip->nexthdr;
 	packet->ttl = ip->hop_limit;
+	packet->ecn = ip->flow_lbl[0] >> 4 & ECN_MASK;
 	switch (ip->nexthdr) {
 	case IPPROTO_TCP:
 		return parse_tcp(l4, end, length, sizeof(*ip), packet);
@@ -180,38 +203,48 @@ static __always_inline bool parse_ipv6(const struct ipv6hdr *ip, void *end, __u3
 	case 135:	/* mobility */
 	case 139:	/* HIP */
 	case 140:	/* shim6 */
-		return false;
+		return ODD;
 	default:
-		return true;
+		return PARSED;
 	}
 }
 
-static __always_inline bool parse(struct __sk_buff *skb, const struct port *port,
-				  struct packet *packet)
+static __always_inline int parse_frame(struct __sk_buff *skb, __u32 offset, struct packet *packet)
 {
-	/* The kernel has moved an outer tag to the metadata before any program runs. */
-	if (skb->vlan_present || skb->len < ETH_HLEN)
-		return false;
-
-	__u32 headers = skb->len < HEADERS_MAX ? skb->len : HEADERS_MAX;
-
-	if ((long)skb->data + headers > (long)skb->data_end && bpf_skb_pull_data(skb, headers))
-		return false;
-
 	void *end = (void *)(long)skb->data_end;
-	const struct ethhdr *eth = (void *)(long)skb->data;
-	__u32 frame_left = skb->len - ETH_HLEN;
+	const struct ethhdr *eth = (void *)(long)skb->data + offset;
+	__u32 frame_left = skb->len - offset - ETH_HLEN;
 
-	if ((void *)(eth + 1) > end)
-		return false;
-	if (!mac_equal(eth->h_source, port->mac) || !mac_equal(eth->h_dest, port->router_mac))
-		return false;
-	packet->key.port = port->id;
+	if (unlikely((void *)(eth + 1) > end))
+		return CUT;
 	if (eth->h_proto == bpf_htons(ETH_P_IP))
 		return parse_ipv4((const void *)(eth + 1), end, frame_left, packet);
 	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
 		return parse_ipv6((const void *)(eth + 1), end, frame_left, packet);
-	return false;
+	return ODD;
+}
+
+/* The frame that begins at offset, all of whose key but the port is filled in. */
+static __always_inline bool parse(struct __sk_buff *skb, __u32 offset, struct packet *packet)
+{
+	/* The kernel has moved an outer tag to the metadata before any program runs. */
+	if (unlikely(skb->vlan_present || skb->len < offset + ETH_HLEN))
+		return false;
+
+	int result = CUT;
+
+#pragma clang loop unroll(disable)
+	for (int attempt = 0; attempt < 2; attempt++) {
+		result = parse_frame(skb, offset, packet);
+		if (!unlikely(result == CUT))
+			break;
+
+		__u32 headers = skb->len < offset + HEADERS_MAX ? skb->len : offset + HEADERS_MAX;
+
+		if (bpf_skb_pull_data(skb, headers))
+			break;
+	}
+	return result == PARSED;
 }
 
 #endif

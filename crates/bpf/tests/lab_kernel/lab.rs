@@ -1,6 +1,7 @@
 //! A host in a network namespace of its own, guests in others, and a bpffs to pin to. All of it
 //! goes when the lab does.
 
+pub(crate) mod far;
 mod guest;
 mod namespace;
 mod socket;
@@ -21,6 +22,7 @@ use tempfile::TempDir;
 use wire::MacAddr;
 use wire::checksum::Sum;
 
+pub(crate) use far::Far;
 pub(crate) use guest::{Guest, Tap};
 pub(crate) use namespace::{Namespace, command};
 pub(crate) use socket::PacketSocket;
@@ -200,8 +202,12 @@ pub(crate) fn counters(engine: &mut BpfEngine, key: FlowKey) -> flow::Counters {
 
 /// A TCP connection from one address to another.
 pub(crate) fn connect_from(from: SocketAddr, to: SocketAddr) -> TcpStream {
-    let kind = SocketType::STREAM;
-    let socket = socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, None).unwrap();
+    let family = if from.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
     rustix::net::bind(&socket, &from).unwrap();
     rustix::net::connect(&socket, &to).unwrap();
     socket.into()

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use bpf::{BpfEngine, FlowEngine};
+use bpf::{BpfEngine, FlowEngine, Outcome};
 use flow::{
     DropReason, Encap, FlowKey, FlowPair, Half, InstallError, PortId, Refusal, Stamp,
     Transposition, Verdict,
 };
-use wire::Vni;
+use wire::{Vni, compose};
 
 use crate::lab::{self, Guest, Lab, TCP, UDP, lab};
 
@@ -52,18 +52,17 @@ fn what_is_installed_is_dumped_and_removed() {
         return;
     };
     let pairs = pairs(&guests, 2000);
-    assert_eq!(install(&mut engine, &pairs), []);
     let forward: Vec<FlowKey> = pairs.iter().map(|pair| pair.forward.key).collect();
-    engine.activate(&forward);
+    assert_eq!(install(&mut engine, &pairs[..1000]), []);
+    engine.activate(&forward[..1000]);
+    assert_eq!(install(&mut engine, &pairs[1000..]), []);
     let found = dump(&mut engine);
     assert_eq!(found.len(), 4000);
-    for pair in &pairs {
-        assert_eq!(
-            found[&format!("{:?}", pair.forward.key)],
-            (pair.forward, true)
-        );
-        let reverse = pair.reverse.unwrap();
-        assert_eq!(found[&format!("{:?}", reverse.key)], (reverse, false));
+    for (number, pair) in pairs.iter().enumerate() {
+        for half in [pair.forward, pair.reverse.unwrap()] {
+            let key = format!("{:?}", half.key);
+            assert_eq!(found[&key], (half, number < 1000));
+        }
     }
     let (mut last, unknown) = (Vec::new(), lab::key(1, 2, TCP, 1, 1));
     engine.remove(&[&forward[..], &[unknown]].concat(), &mut last);
@@ -117,7 +116,7 @@ fn what_the_engine_cannot_do_is_refused_with_the_reason() {
     else {
         return;
     };
-    let good = pairs(&guests, 4);
+    let good = pairs(&guests, 5);
     let encap = Encap {
         outer_src: [192, 0, 2, 1].into(),
         outer_dst: [192, 0, 2, 2].into(),
@@ -134,9 +133,11 @@ fn what_the_engine_cannot_do_is_refused_with_the_reason() {
         mapping_slot: 65_536,
         ..Stamp::default()
     };
+    let mut stranger = good[4];
+    stranger.forward.peer = Some(good[0].forward.key);
     // An older pair of the same keys must not survive the refusal.
-    assert_eq!(install(&mut engine, &good[..3]), []);
-    let refused = install(&mut engine, &[uplink, nowhere, slot, good[3]]);
+    assert_eq!(install(&mut engine, &good), []);
+    let refused = install(&mut engine, &[uplink, nowhere, slot, good[3], stranger]);
     let refusals: Vec<_> = refused
         .iter()
         .map(|error| (error.key, error.refusal))
@@ -147,6 +148,7 @@ fn what_the_engine_cannot_do_is_refused_with_the_reason() {
             (uplink.forward.key, Refusal::Encapsulation),
             (nowhere.reverse.unwrap().key, Refusal::NoDevice),
             (slot.forward.key, Refusal::System(libc::ERANGE)),
+            (stranger.forward.key, Refusal::System(libc::EINVAL)),
         ]
     );
     assert_eq!(dump(&mut engine).len(), 2);
@@ -176,6 +178,47 @@ fn detaching_a_port_takes_its_entries_out() {
 }
 
 #[test]
+fn nothing_of_a_detached_port_acts_for_the_next_of_its_number() {
+    let name = "nothing_of_a_detached_port_acts_for_the_next_of_its_number";
+    let Some((mut engine, guests, _lab)) = bench(name, 4096) else {
+        return;
+    };
+    let first = guests[0].attachment();
+    let pairs = pairs(&guests, 1000);
+    let keys: Vec<FlowKey> = pairs.iter().map(|pair| pair.forward.key).collect();
+    assert_eq!(install(&mut engine, &pairs[1..]), []);
+    engine.activate(&keys);
+    // One that is installed while the port goes, and activated when it is another's.
+    assert_eq!(install(&mut engine, &pairs[..1]), []);
+    for _ in 0..2 {
+        engine.detach(PortId(1)).unwrap();
+        lab::attach(&mut engine, first);
+        engine.activate(&keys[..1]);
+        let frame = |source| {
+            compose::udp(
+                &guests[0].source(source),
+                &guests[1].behind_router(53),
+                b"x",
+            )
+        };
+        for source in [0, 1, 999] {
+            let run = engine.test_run(first.ifindex, &frame(source)).unwrap();
+            assert_eq!(run.outcome, Some(Outcome::Exception));
+        }
+    }
+    // What nobody has taken out goes by and by, and what it counted can be had until then.
+    let mut last = Vec::new();
+    engine.remove(&keys[..10], &mut last);
+    assert_eq!(last.len(), 10);
+    engine.heartbeat(lab::now()).unwrap();
+    engine.remove(&keys, &mut last);
+    assert_eq!(last.len(), 10);
+    assert_eq!(install(&mut engine, &pairs), [], "there is room again");
+    engine.activate(&keys);
+    assert_eq!(dump(&mut engine).len(), 2000);
+}
+
+#[test]
 fn a_detached_device_may_be_attached_at_once() {
     let name = "a_detached_device_may_be_attached_at_once";
     let Some((mut engine, guests, _lab)) = bench(name, 64) else {
@@ -193,7 +236,7 @@ fn attachments_are_checked() {
         return;
     };
     let first = guests[0].attachment();
-    for port in [PortId(0), PortId(4095)] {
+    for port in [PortId(0), PortId::UPLINK, PortId(4095)] {
         assert!(
             engine
                 .attach(bpf::PortAttachment { port, ..first })

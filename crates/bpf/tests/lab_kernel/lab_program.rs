@@ -3,3 +3,5 @@
 mod bench;
 mod frames;
 mod judgement;
+mod uplink;
+mod uplink_refusals;

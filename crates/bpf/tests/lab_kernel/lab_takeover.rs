@@ -41,14 +41,9 @@ fn installed(engine: &mut BpfEngine, guests: &[Guest; 2]) {
 /// How many programs are on the ingress of a device.
 fn programs_on(lab: &Lab, guest: &Guest) -> usize {
     let device = format!("guest{}", guest.number);
-    let show = |arguments: &[&str]| {
-        let all = ["netns", "exec", &lab.host().name]
-            .into_iter()
-            .chain(arguments.iter().copied());
-        let output = std::process::Command::new("ip").args(all).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let filters = show(&["tc", "filter", "show", "dev", &device, "ingress"]);
+    let filters = lab
+        .host()
+        .show(&format!("tc filter show dev {device} ingress"));
     let links = lab
         .pin_dir()
         .join("links")
@@ -175,7 +170,7 @@ fn a_port_nobody_knows_any_more_is_closed() {
     let (asker, answerer) = (udp_socket(&guests[0], 4000), udp_socket(&guests[1], 5000));
     exchange(&asker, &answerer, b"before");
     drop(engine);
-    for map in fs::read_dir(lab.pin_dir().join("v1")).unwrap() {
+    for map in fs::read_dir(lab.pin_dir().join("v2")).unwrap() {
         fs::remove_file(map.unwrap().path()).unwrap();
     }
     let (mut engine, takeover) = open(&lab, Hook::Tcx);

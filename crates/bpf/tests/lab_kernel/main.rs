@@ -9,3 +9,5 @@ mod lab_flows;
 mod lab_program;
 mod lab_takeover;
 mod lab_traffic;
+mod lab_tunnel;
+mod lab_uplink;

@@ -15,19 +15,25 @@ use crate::print::{Cell, Column, Console, Fields, Table, Tone, human, printable}
   clearway explain web-1 'tcp 10.0.1.4:40000 -> 10.0.2.4:443'
   clearway explain web-1/eth0 'udp [fd00::4]:5000 -> [fd00::5]:53'
   clearway explain web-1 'icmp 10.0.1.4 -> 10.0.2.4'
+  clearway explain web-1 --off-uplink 'tcp 10.0.9.9:40000 -> 10.0.1.4:443'
 
 Nothing is sent and nothing is counted. Ends with 0 if the packet is allowed, with 3 if not.")]
 pub(crate) struct ExplainArgs {
-    /// The NIC that sends the packet: GUEST/NIC, or GUEST if it has one
+    /// The NIC that sends the packet, or receives it off the uplink: GUEST/NIC, or GUEST if it
+    /// has one
     nic: NicName,
     /// The packet: `tcp|udp SRC:PORT -> DST:PORT`, or `icmp|esp|ah SRC -> DST`
     packet: String,
+    /// It comes from another host, for the NIC
+    #[arg(long)]
+    off_uplink: bool,
 }
 
 pub(crate) async fn run(args: &ExplainArgs, client: &Client, console: &Console) -> Result<Exit> {
     let request = ExplainRequest {
         nic: args.nic.to_string(),
         packet: args.packet.clone(),
+        off_uplink: args.off_uplink,
     };
     let answer = client.post(&Route::new(&["explain"]), &request).await?;
     let allowed = answer.read::<Explanation>()?.allowed;
@@ -37,7 +43,12 @@ pub(crate) async fn run(args: &ExplainArgs, client: &Client, console: &Console) 
 
 fn show(console: &Console, found: &Explanation) -> Result<()> {
     let mut fields = Fields::default();
-    fields.add("packet", &found.packet).add("from", &found.nic);
+    fields.add("packet", &found.packet);
+    if found.off_uplink {
+        fields.add("from", "another host").add("for", &found.nic);
+    } else {
+        fields.add("from", &found.nic);
+    }
     match (&found.drop_reason, found.allowed) {
         (_, true) => fields.toned("verdict", Tone::Good, "allowed"),
         (Some(reason), false) => fields.toned("verdict", Tone::Bad, format!("dropped: {reason}")),

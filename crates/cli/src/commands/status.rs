@@ -1,12 +1,12 @@
 //! `clearway status`.
 
 use anyhow::Result;
-use host::api::Status;
+use host::api::{Status, UplinkView};
 use jiff::Timestamp;
 
 use crate::client::{Client, Route};
 use crate::exit::Exit;
-use crate::print::{Console, Fields, human};
+use crate::print::{Console, Fields, Tone, human};
 
 pub(crate) async fn run(client: &Client, console: &Console) -> Result<Exit> {
     console.answer(&client.get(&Route::new(&["status"])).await?, show)?;
@@ -30,6 +30,9 @@ pub(crate) fn show(console: &Console, status: &Status) -> Result<()> {
         .add("agent", format!("{}, pid {}", status.version, status.pid))
         .add("started", human::since(status.started, Timestamp::now()))
         .add("memory", human::bytes(status.resident_bytes));
+    if let Some(uplink) = &status.uplink {
+        add_uplink(&mut fields, uplink);
+    }
     let taken = status.taken_over;
     if taken.ports > 0 || taken.flows > 0 {
         let ports = human::counted(taken.ports, "port");
@@ -40,4 +43,30 @@ pub(crate) fn show(console: &Console, status: &Status) -> Result<()> {
         );
     }
     fields.print(console)
+}
+
+fn add_uplink(fields: &mut Fields, uplink: &UplinkView) {
+    fields.add(
+        "uplink",
+        format!(
+            "{}, provider address {}, VXLAN port {}",
+            uplink.interface, uplink.provider_address, uplink.vxlan_port
+        ),
+    );
+    let since = human::since(uplink.since, Timestamp::now());
+    match &uplink.reason {
+        None if uplink.state == "up" => {
+            fields.toned("uplink state", Tone::Good, format!("up, {since}"));
+        }
+        reason => {
+            let why = reason.as_deref().unwrap_or("not attached yet");
+            fields.toned("uplink state", Tone::Bad, format!("down: {why}, {since}"));
+        }
+    }
+    if let (Some(mtu), Some(underlay)) = (uplink.mtu, uplink.underlay_mtu) {
+        fields.add(
+            "uplink MTU",
+            format!("{mtu} for guests, {underlay} on the underlay"),
+        );
+    }
 }

@@ -17,7 +17,7 @@ fn a_denied_packet_ends_with_3() {
     assert_snapshot("table_explain_denied", &ran.stdout);
     assert_eq!(
         agent.asked()[0].1,
-        json!({"nic": "web-1", "packet": PACKET})
+        json!({"nic": "web-1", "packet": PACKET, "offUplink": false})
     );
 
     let ran = agent.run(["explain", "web-1", PACKET, "-o", "json"]);

@@ -3,7 +3,7 @@
 
 use host::api::{
     DropEvent, DropRow, FlowList, FlowRow, GuestView, NicDetail, NicStats, NicSummary, PathStats,
-    Status, TakenOver, VfState,
+    Status, TakenOver, UplinkView, VfState,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -32,6 +32,24 @@ pub(crate) fn status() -> Status {
         },
         first_packets: 98_765,
         resident_bytes: 44_564_480,
+        uplink: Some(uplink()),
+    }
+}
+
+fn uplink() -> UplinkView {
+    UplinkView {
+        interface: "eth1".to_owned(),
+        provider_address: "192.0.2.1".parse().expect("an address"),
+        vxlan_port: 4789,
+        state: "up".to_owned(),
+        reason: None,
+        since: time(),
+        underlay_mtu: Some(1_600),
+        mtu: Some(1_550),
+        accelerated: PathStats::default(),
+        synthetic: PathStats::default(),
+        exceptions: 0,
+        drops: Vec::new(),
     }
 }
 
@@ -172,6 +190,7 @@ pub(crate) fn flows() -> FlowList {
         flows: vec![
             FlowRow {
                 flow: "tcp 10.0.1.4:40000 -> 10.0.2.4:443".to_owned(),
+                from: "guest".to_owned(),
                 direction: "forward".to_owned(),
                 verdict: "allow".to_owned(),
                 to: Some("db-1/eth0".to_owned()),
@@ -184,6 +203,7 @@ pub(crate) fn flows() -> FlowList {
             },
             FlowRow {
                 flow: "udp 10.0.1.4:5000 -> 10.0.2.4:53".to_owned(),
+                from: "uplink".to_owned(),
                 direction: "forward".to_owned(),
                 verdict: "AclDeny".to_owned(),
                 to: None,
@@ -222,6 +242,7 @@ pub(crate) fn denied() -> Explanation {
     };
     Explanation {
         nic: "web-1/eth0".to_owned(),
+        off_uplink: false,
         packet: "tcp 10.0.1.4:40000 -> 10.0.2.4:22".to_owned(),
         allowed: false,
         drop_reason: Some("AclDeny".to_owned()),

@@ -3,10 +3,13 @@
 
 mod connection;
 mod guest;
+mod hosts;
 mod probe;
 mod run;
+mod silence;
 mod tap;
 mod transfer;
+mod vm;
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -17,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use host::Paths;
 use host::api::{FlowList, NicStats, NicSummary, Status};
+use netdev::netns::Namespace;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde::de::DeserializeOwned;
@@ -25,9 +29,15 @@ use tempfile::TempDir;
 
 pub(crate) use connection::Connection;
 pub(crate) use guest::{Guest, mac_of};
+pub(crate) use hosts::{
+    Fabric, Family, Machine, UPLINK, connect, exchange, finish_packets, run_in,
+};
+pub(crate) use probe::ALLOW;
 pub(crate) use run::{Ran, Running};
+pub(crate) use silence::Silence;
 pub(crate) use tap::TapGuest;
 pub(crate) use transfer::Transfer;
+pub(crate) use vm::Vm;
 
 /// How long a test waits for what has to happen before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -50,6 +60,8 @@ pub(crate) use lab;
 pub(crate) struct Lab {
     paths: Paths,
     folder: TempDir,
+    /// The namespace that plays the host; none for this host itself.
+    host: Option<Namespace>,
     /// The agent that was started last.
     agent: Option<Pid>,
 }
@@ -61,17 +73,23 @@ impl Lab {
             skipped(test.trim_end_matches("::here"), &reason);
             return None;
         }
+        Some(Lab::up_on(None, topology))
+    }
+
+    /// The same on a host that is played by a namespace, where there can be labs.
+    fn up_on(host: Option<Namespace>, topology: &str) -> Lab {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let instance = format!("lab-{}-{number}", std::process::id());
         let mut lab = Lab {
             paths: Paths::for_instance(&instance).unwrap(),
             folder: tempfile::tempdir().unwrap(),
+            host,
             agent: None,
         };
         let file = lab.write(topology);
         lab.start(&[&file]);
-        Some(lab)
+        lab
     }
 
     pub(crate) fn paths(&self) -> &Paths {
@@ -114,12 +132,12 @@ impl Lab {
 
     /// Runs `clearway` on this instance.
     pub(crate) fn run(&self, args: Vec<&str>) -> Ran {
-        run::run(&self.paths.instance, &args)
+        run::run(self.host.as_ref(), &self.paths.instance, &args)
     }
 
     /// Starts `clearway` on this instance, to be stopped later.
     pub(crate) fn spawn(&self, args: &[&str]) -> Running {
-        Running::start(&self.paths.instance, args)
+        Running::start(self.host.as_ref(), &self.paths.instance, args)
     }
 
     /// Runs a command in a guest; words are separated by blanks.
@@ -180,6 +198,19 @@ impl Lab {
         end(self.agent.take().expect("an agent was started"), signal);
     }
 
+    /// The agent's process.
+    pub(crate) fn agent(&self) -> Pid {
+        self.agent.expect("an agent was started")
+    }
+
+    /// Kills the agent so long after a command has begun, which ends however it can.
+    pub(crate) fn kill_during(&mut self, args: &[&str], after: Duration) {
+        let mut running = self.spawn(args);
+        std::thread::sleep(after);
+        self.end_agent(Signal::KILL);
+        assert!(running.ends_within(PATIENCE), "{args:?} waits for the dead");
+    }
+
     /// `down`, which must succeed and leave nothing.
     pub(crate) fn down(mut self) {
         let ran = self.run(vec!["down"]);
@@ -188,19 +219,35 @@ impl Lab {
         self.assert_nothing_left();
     }
 
+    /// The devices of the instance, on the host's side.
+    pub(crate) fn devices(&self) -> Vec<String> {
+        let here = || Namespace::current().unwrap();
+        let host = self
+            .host
+            .as_ref()
+            .map_or_else(here, |host| host.try_clone().unwrap());
+        let links = Guest::of(host).netlink(async |netlink| netlink.links().await.unwrap());
+        let prefix = self.paths.device_prefix();
+        let names = links.into_iter().map(|link| link.name);
+        names.filter(|name| name.starts_with(&prefix)).collect()
+    }
+
+    /// The namespaces of the instance.
+    pub(crate) fn namespaces(&self) -> Vec<String> {
+        let prefix = format!("{}-", self.paths.instance);
+        let entries = std::fs::read_dir("/run/netns").into_iter().flatten();
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.filter(|name| name.starts_with(&prefix)).collect()
+    }
+
     fn assert_nothing_left(&self) {
-        let starting = |folder: &str, prefix: &str| -> Vec<String> {
-            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-            let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-            names.filter(|name| name.starts_with(prefix)).collect()
-        };
         let none: [&str; 0] = [];
-        let devices = starting("/sys/class/net", &self.paths.device_prefix());
-        assert_eq!(devices, none, "devices left");
-        let namespaces = starting("/run/netns", &format!("{}-", self.paths.instance));
-        assert_eq!(namespaces, none, "namespaces left");
+        assert_eq!(self.devices(), none, "devices left");
+        assert_eq!(self.namespaces(), none, "namespaces left");
         assert!(!self.paths.pins.exists(), "pins left");
         assert!(!self.paths.socket.exists(), "socket left");
+        let state = self.paths.state.parent().expect("a folder");
+        assert!(!state.exists(), "state left");
     }
 
     /// What helps to understand a test that failed.
@@ -255,8 +302,20 @@ fn unable() -> Option<String> {
     bpf::supported().err().map(|error| error.to_string())
 }
 
+/// Whether this machine has all of these programs; otherwise it is told and noted which it lacks.
+pub(crate) fn has_programs(test: &str, names: &[&str]) -> bool {
+    let lacking = names.iter().find(|name| !vm::has_program(name));
+    if let Some(name) = lacking {
+        skipped(
+            test.trim_end_matches("::here"),
+            &format!("there is no {name}"),
+        );
+    }
+    lacking.is_none()
+}
+
 /// Tells and notes what a test could not do.
-fn skipped(test: &str, reason: &str) {
+pub(crate) fn skipped(test: &str, reason: &str) {
     eprintln!("skipped, because {reason}");
     if let Some(journal) = std::env::var_os("CLEARWAY_SKIPPED_FILE") {
         let file = OpenOptions::new().create(true).append(true).open(journal);

@@ -169,3 +169,22 @@ fn idle_flows_are_forgotten_and_open_connections_are_not() {
     connection.assert_alive();
     assert_eq!(lab.status().flows, 2);
 }
+
+#[test]
+fn the_host_has_a_limit_of_its_own() {
+    let lab = lab!(&limited("{ flows: 1024, flowsPerNic: 4000 }"));
+    let client = lab.guest("client-1").udp("0.0.0.0:0".parse().unwrap());
+    for port in 1_000..2_000 {
+        client.send_to(b"anyone?", ("10.0.0.5", port)).unwrap();
+    }
+    eventually("the table is full", || {
+        let flows = lab.status().flows;
+        assert!(flows <= 1_024, "{flows}");
+        (flows > 1_000).then_some(())
+    });
+    // It is what tables were made with.
+    let file = lab.write(&limited("{ flows: 2048, flowsPerNic: 4000 }"));
+    let ran = lab.run(vec!["apply", &file, "--yes"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("host.flows is 2048"), "{ran:?}");
+}

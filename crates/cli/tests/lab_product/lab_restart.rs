@@ -167,3 +167,38 @@ fn a_connection_survives_the_change_of_the_hook() {
     transfer.finish();
     lab.down();
 }
+
+#[test]
+fn an_idle_connection_outlives_its_agent_on_either_path() {
+    let handshake = "host: { timeouts: { tcpHandshake: 500ms, tcpClosing: 500ms } }\n";
+    let mut lab = lab!(&format!("{TOPOLOGY}{handshake}"));
+    for (round, synthetic) in [vec![], vec!["server-1"], vec!["client-1", "server-1"]]
+        .into_iter()
+        .enumerate()
+    {
+        lab.vf("revoke", &synthetic);
+        // Nothing is said on the one: the next agent finds it as its handshake left it.
+        let mut silent = lab.connect("client-1", "server-1", SERVER);
+        let mut spoken = lab.connect("client-1", "server-1", SERVER);
+        spoken.assert_alive();
+        // And one that is over must not be taken for an open one.
+        drop(lab.connect("client-1", "server-1", SERVER));
+        eventually("its end is seen", || {
+            let states = lab.flows("client-1", &[]).flows.into_iter();
+            let mut states = states.filter_map(|flow| flow.state);
+            states.any(|state| state == "time-wait").then_some(())
+        });
+        lab.end_agent(Signal::KILL);
+        lab.start(&[]);
+        eventually("what is over is forgotten", || {
+            (lab.nic("client-1").flows <= 2).then_some(())
+        });
+        std::thread::sleep(Duration::from_millis(1_500));
+        assert_eq!(lab.nic("client-1").flows, 2, "round {round}");
+        silent.assert_alive();
+        spoken.assert_alive();
+        lab.vf("restore", &synthetic);
+        drop((silent, spoken));
+        eventually("they are over", || (lab.status().flows == 0).then_some(()));
+    }
+}

@@ -6,8 +6,11 @@
 
 mod lab;
 mod lab_acceleration;
+mod lab_configuration;
 mod lab_examples;
+mod lab_hosts;
 mod lab_limits;
 mod lab_observe;
 mod lab_policy;
 mod lab_restart;
+mod lab_soak;

@@ -92,3 +92,24 @@ proptest! {
         prop_assert_eq!(key.at(PortId(2)).at(PortId(1)), key);
     }
 }
+
+proptest! {
+    #[test]
+    fn a_key_off_the_headers_is_the_same_key(
+        port: u16, v4: [u8; 8], v6: [u8; 32], protocol: u8, ports: (u16, u16),
+    ) {
+        let port = PortId(port);
+        let [a, b] = ports.0.to_be_bytes();
+        let [c, d] = ports.1.to_be_bytes();
+        let [src @ .., _, _, _, _] = v4;
+        let [_, _, _, _, dst @ ..] = v4;
+        let key = FlowKey::of_ipv4(port, &v4, protocol, [a, b, c, d]);
+        let (src, dst) = (IpAddr::from(src), IpAddr::from(dst));
+        prop_assert_eq!(key, FlowKey::new(port, src, dst, protocol, ports.0, ports.1));
+
+        let half = |at: usize| <[u8; 16]>::try_from(&v6[at..at + 16]).expect("sixteen");
+        let key = FlowKey::of_ipv6(port, &v6, protocol, [a, b, c, d]);
+        let (src, dst) = (IpAddr::from(half(0)), IpAddr::from(half(16)));
+        prop_assert_eq!(key, FlowKey::new(port, src, dst, protocol, ports.0, ports.1));
+    }
+}

@@ -79,8 +79,9 @@ impl Encaps {
         Some(EncapId(number))
     }
 
-    pub(super) fn get(&self, id: EncapId) -> Option<Encap> {
-        self.cells[usize::from(id.0)].encap
+    #[inline]
+    pub(super) fn get(&self, id: EncapId) -> Option<&Encap> {
+        self.cells.get(usize::from(id.0))?.encap.as_ref()
     }
 
     /// One user less. `hash` is the one the tunnel end was taken with.

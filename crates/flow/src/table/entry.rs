@@ -49,7 +49,8 @@ const ACTIVE: u16 = 2;
 const REFUSED_ENCAPSULATION: u16 = 3;
 const REFUSED_TABLE_FULL: u16 = 4;
 const REFUSED_NO_DEVICE: u16 = 5;
-const REFUSED_ERRNO: u16 = 6;
+const DEFERRED: u16 = 6;
+const REFUSED_ERRNO: u16 = 7;
 
 impl Hot {
     pub(super) fn vacant() -> Hot {
@@ -125,18 +126,48 @@ impl Hot {
         named.then_some(EncapId(self.target))
     }
 
-    /// The transposition, without its tunnel end. Of a slot that is not vacant.
-    pub(super) fn transposition(&self) -> Transposition {
-        let verdict = match self.bits & VERDICT {
+    /// Of a slot that is not vacant.
+    #[inline]
+    pub(super) fn verdict(&self) -> Verdict {
+        match self.bits & VERDICT {
             DELIVER => Verdict::Deliver(PortId(self.target)),
             UPLINK => Verdict::Uplink,
             _ => Verdict::Drop(self.drop_reason()),
-        };
+        }
+    }
+
+    #[inline]
+    pub(super) fn mtu(&self) -> u16 {
+        self.mtu
+    }
+
+    #[inline]
+    pub(super) fn decrements_ttl(&self) -> bool {
+        self.bits & DECREMENT_TTL != 0
+    }
+
+    #[inline]
+    pub(super) fn write_macs(&self, ethernet: &mut [u8; 12]) {
+        ethernet[..6].copy_from_slice(&self.eth_dst.0);
+        ethernet[6..].copy_from_slice(&self.eth_src.0);
+    }
+
+    /// Whether this is the entry of the key, and not a vacant slot that once was.
+    #[inline]
+    pub(super) fn matches(&self, key: &FlowKey) -> bool {
+        let pairs = self.key.words().into_iter().zip(key.words());
+        // Without a branch for each word.
+        let difference = pairs.fold(0, |difference, (a, b)| difference | a ^ b);
+        difference == 0 && !self.is_vacant()
+    }
+
+    /// The transposition, without its tunnel end. Of a slot that is not vacant.
+    pub(super) fn transposition(&self) -> Transposition {
         Transposition {
-            verdict,
+            verdict: self.verdict(),
             eth_dst: self.eth_dst,
             eth_src: self.eth_src,
-            decrement_ttl: self.bits & DECREMENT_TTL != 0,
+            decrement_ttl: self.decrements_ttl(),
             mtu: self.mtu,
             encap: None,
         }
@@ -152,6 +183,7 @@ impl Hot {
     pub(super) fn offload(&self) -> Offload {
         Offload::NotOffloaded(match self.offload {
             NOT_OFFLOADED => None,
+            DEFERRED => return Offload::Deferred,
             INSTALLED => return Offload::Installed,
             ACTIVE => return Offload::Active,
             REFUSED_ENCAPSULATION => Some(Refusal::Encapsulation),
@@ -164,6 +196,7 @@ impl Hot {
     pub(super) fn set_offload(&mut self, offload: Offload) {
         self.offload = match offload {
             Offload::NotOffloaded(None) => NOT_OFFLOADED,
+            Offload::Deferred => DEFERRED,
             Offload::Installed => INSTALLED,
             Offload::Active => ACTIVE,
             Offload::NotOffloaded(Some(Refusal::Encapsulation)) => REFUSED_ENCAPSULATION,
@@ -179,6 +212,7 @@ impl Hot {
 
 /// What a packet writes, and what only decisions read.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub(super) struct Cold {
     pub(super) packets: u64,
     pub(super) bytes: u64,
@@ -219,6 +253,19 @@ impl Cold {
             last_seen: now,
             ..Cold::vacant(NIL)
         };
+    }
+
+    #[inline]
+    pub(super) fn record(&mut self, bytes: u64, now: Tick) {
+        self.packets += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.last_seen = self.last_seen.max(now);
+    }
+
+    /// Something of each cache line that this is in, to be read ahead of need.
+    #[inline]
+    pub(super) fn touch(&self) -> u64 {
+        self.packets ^ u64::from(self.created)
     }
 
     pub(super) fn created(&self) -> Tick {

@@ -5,16 +5,18 @@
 //! pass counts it in `overflow`. A search ends at the first bucket that nobody passed, so removal
 //! leaves no tombstones and the index never has to be rebuilt.
 
-const BUCKET_SLOTS: usize = 10;
-/// How many of a bucket's slots are taken, on average, when the table is full.
+const BUCKET_SLOTS: usize = 12;
+/// How many of a bucket's slots are taken, on average, when the table is full. Of the entries one in
+/// thirty is then in another bucket than its own.
 const BUCKET_FILL: u32 = 9;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Bucket {
     slots: [u32; BUCKET_SLOTS],
-    /// Bits of the hash that do not choose the bucket; zero is an empty place.
-    tags: [u16; BUCKET_SLOTS],
+    /// Bits of the hash that do not choose the bucket; zero is an empty place. Few, because a
+    /// bucket with more places saves more than a tag that is right more often.
+    tags: [u8; BUCKET_SLOTS],
     /// How many entries have passed this bucket because it was full.
     overflow: u32,
 }
@@ -28,8 +30,50 @@ impl Bucket {
         overflow: 0,
     };
 
-    fn place(&self, tag: u16, mut is: impl FnMut(u32) -> bool) -> Option<usize> {
-        (0..BUCKET_SLOTS).find(|&at| self.tags[at] == tag && is(self.slots[at]))
+    /// The places with this tag.
+    #[inline]
+    fn with_tag(&self, tag: u8) -> Places {
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = self.tags;
+        let first = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+        // Beyond the tags are bytes that equal none.
+        let other = !tag;
+        let second = u64::from_le_bytes([i, j, k, l, other, other, other, other]);
+        let tags = u64::from(tag) * LOW_BITS;
+        Places(zero_bytes(first ^ tags) | zero_bytes(second ^ tags) >> 1)
+    }
+
+    fn place(&self, tag: u8, mut is: impl FnMut(u32) -> bool) -> Option<usize> {
+        self.with_tag(tag).find(|&at| is(self.slots[at]))
+    }
+}
+
+/// The lowest bit of every byte.
+const LOW_BITS: u64 = u64::MAX / 0xff;
+/// All bits but the highest of every byte.
+const NOT_HIGH_BITS: u64 = LOW_BITS * 0x7f;
+
+/// The highest bit of every byte that is zero.
+#[inline]
+fn zero_bytes(word: u64) -> u64 {
+    !(((word & NOT_HIGH_BITS) + NOT_HIGH_BITS) | word | NOT_HIGH_BITS)
+}
+
+/// Places of a bucket: in each byte the highest bit for one of the first eight, the second highest
+/// for one of the others.
+#[derive(Clone, Copy)]
+struct Places(u64);
+
+impl Iterator for Places {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let bit = self.0.trailing_zeros() as usize;
+        self.0 &= self.0 - 1;
+        Some(bit / 8 + (!bit & 1) * 8)
     }
 }
 
@@ -62,6 +106,25 @@ impl Index {
             at = self.after(at);
         }
         None
+    }
+
+    /// A word of the bucket that [`find`](Index::find) begins with, to be read ahead of need.
+    #[inline]
+    pub(super) fn touch(&self, hash: u64) -> u64 {
+        u64::from(self.buckets[self.home(hash)].overflow)
+    }
+
+    /// The slot that most likely has this hash, found without looking at any entry.
+    #[inline]
+    pub(super) fn candidate(&self, hash: u64) -> u32 {
+        let (home, tag) = (self.home(hash), tag(hash));
+        let mut bucket = &self.buckets[home];
+        let mut places = bucket.with_tag(tag);
+        if places.0 == 0 && bucket.overflow > 0 {
+            bucket = &self.buckets[self.after(home)];
+            places = bucket.with_tag(tag);
+        }
+        places.next().map_or(u32::MAX, |place| bucket.slots[place])
     }
 
     /// Adds a slot. There must be fewer entries than the capacity, which is less than the places.
@@ -116,9 +179,9 @@ impl Index {
     }
 }
 
-fn tag(hash: u64) -> u16 {
-    let [low, high, ..] = hash.to_le_bytes();
-    u16::from_le_bytes([low, high]).max(1)
+fn tag(hash: u64) -> u8 {
+    let [low, ..] = hash.to_le_bytes();
+    low.max(1)
 }
 
 #[cfg(test)]

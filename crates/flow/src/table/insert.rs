@@ -144,7 +144,7 @@ impl FlowTable {
         if let Some(id) = id
             && let Some(encap) = self.encaps.get(id)
         {
-            let hash = self.hash_encap(&encap);
+            let hash = self.hash_encap(encap);
             self.encaps.release(hash, id);
         }
     }

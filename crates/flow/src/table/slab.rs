@@ -52,6 +52,20 @@ impl Slab {
         &mut self.cold[slot as usize]
     }
 
+    /// What a lookup reads and what a packet writes.
+    #[inline]
+    pub(super) fn both(&mut self, slot: u32) -> (&Hot, &mut Cold) {
+        (&self.hot[slot as usize], &mut self.cold[slot as usize])
+    }
+
+    /// Something of each cache line of a slot, to be read ahead of need.
+    #[inline]
+    pub(super) fn touch(&self, slot: u32) -> u64 {
+        let hot = self.hot.get(slot as usize);
+        let cold = self.cold.get(slot as usize);
+        hot.map_or(0, |hot| u64::from(hot.queued)) ^ cold.map_or(0, Cold::touch)
+    }
+
     /// A vacant slot, for the caller to fill. There must be one.
     pub(super) fn take(&mut self) -> u32 {
         assert!(self.len < self.capacity, "the caller made room");

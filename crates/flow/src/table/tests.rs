@@ -1,6 +1,7 @@
 mod ageing;
 mod entries;
 mod full;
+mod marked;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;

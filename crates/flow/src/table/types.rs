@@ -107,6 +107,8 @@ impl Limits {
 pub enum Offload {
     /// Nowhere; with the engine's reason, if it was asked.
     NotOffloaded(Option<Refusal>),
+    /// Nowhere, and an engine is to be asked once the pair has another packet: many never have.
+    Deferred,
     /// In the engine, deactivated.
     Installed,
     /// In the engine, which executes it.

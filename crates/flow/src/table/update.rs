@@ -17,10 +17,7 @@ impl FlowTable {
         let Some(slot) = self.slab.slot(id) else {
             return;
         };
-        let cold = self.slab.cold_mut(slot);
-        cold.packets += 1;
-        cold.bytes = cold.bytes.saturating_add(bytes);
-        cold.last_seen = cold.last_seen.max(now);
+        self.slab.cold_mut(slot).record(bytes, now);
         self.see_flags(slot, tcp_flags);
     }
 

@@ -35,7 +35,10 @@ impl FlowEntry<'_> {
     #[inline]
     pub fn transposition(&self) -> Transposition {
         let hot = self.table.slab.hot(self.slot);
-        let encap = hot.encap().and_then(|id| self.table.encaps.get(id));
+        let encap = hot
+            .encap()
+            .and_then(|id| self.table.encaps.get(id))
+            .copied();
         Transposition {
             encap,
             ..hot.transposition()

@@ -48,11 +48,11 @@ impl Oracle {
     }
 
     pub(crate) fn port_len(&self, port: PortId) -> u32 {
-        self.count(|entry| entry.half.key.port() == port)
+        self.count(|entry| entry.half.key.owner() == port)
     }
 
     pub(crate) fn port_drops(&self, port: PortId) -> u32 {
-        self.count(|entry| entry.half.key.port() == port && is_drop(&entry.half))
+        self.count(|entry| entry.half.key.owner() == port && is_drop(&entry.half))
     }
 
     pub(crate) fn tcp_state(&self, key: &FlowKey) -> Option<TcpState> {
@@ -129,7 +129,7 @@ impl Oracle {
         };
         let left = match error {
             InsertError::PortFull(port) => {
-                self.count(|entry| entry.half.key.port() == port && legal(entry))
+                self.count(|entry| entry.half.key.owner() == port && legal(entry))
             }
             _ => self.count(legal),
         };
@@ -313,14 +313,14 @@ impl Oracle {
         let keys: Vec<FlowKey> = halves(pair).map(|half| half.key).collect();
         let replaced = self.with_peers(|half| keys.contains(&half.key));
         let kept = |entry: &Entry| !replaced.contains(&entry.half.key);
-        let port = pair.forward.key.port();
-        let drops = self.count(|e| kept(e) && e.half.key.port() == port && is_drop(&e.half));
+        let port = pair.forward.key.owner();
+        let drops = self.count(|e| kept(e) && e.half.key.owner() == port && is_drop(&e.half));
         if pair.is_drop() && drops + 1 > self.limits.drops_per_port_max() {
             return Some(InsertError::PortFull(port));
         }
-        for port in keys.iter().map(FlowKey::port) {
-            let own = u32::try_from(keys.iter().filter(|key| key.port() == port).count());
-            let others = self.count(|entry| kept(entry) && entry.half.key.port() == port);
+        for port in keys.iter().map(FlowKey::owner) {
+            let own = u32::try_from(keys.iter().filter(|key| key.owner() == port).count());
+            let others = self.count(|entry| kept(entry) && entry.half.key.owner() == port);
             if own.expect("two") + others > self.limits.flows_per_port_max.get() {
                 return Some(InsertError::PortFull(port));
             }

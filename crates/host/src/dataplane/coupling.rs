@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use flow::{
-    Counters, DropCounters, DropReason, EngineCounters, FlowEngine, FlowKey, FlowPair, Half,
-    InstallError, Offload, PortId, Transposition, Verdict,
+    Counters, DropCounters, DropReason, EngineCounters, FlowEngine, FlowKey, FlowPair, FlowTable,
+    Half, InstallError, Offload, PortId, TcpFlags, Transposition, Verdict, telling_flags,
 };
 use vswitch::{EngineWork, Switch};
 
@@ -16,6 +16,8 @@ pub(crate) struct Coupling {
     work: EngineWork,
     refused: Vec<InstallError>,
     last: Vec<EngineCounters>,
+    /// More packets wait than were taken.
+    busy: bool,
     /// Installed and not yet activated.
     waiting: Vec<FlowKey>,
     /// The entries in the engine that drop, by port: what it counts for them is drops, of remembered
@@ -35,6 +37,13 @@ impl Coupling {
         coupling
     }
 
+    /// Whether more packets wait than were taken. While it is so, the engine is told of a flow with
+    /// its second packet: most flows of a flood never have one, and to install and remove an entry
+    /// costs as much as to judge it.
+    pub(crate) fn set_busy(&mut self, busy: bool) {
+        self.busy = busy;
+    }
+
     /// Makes the engine know what the switch decided. Until [`Coupling::activate`] it executes none
     /// of it: the packets that were decided on are to be sent before, so that no later packet of a
     /// flow overtakes them.
@@ -43,6 +52,7 @@ impl Coupling {
         self.take_out(switch, engine);
         self.waiting.clear();
         self.put_in(switch, engine);
+        self.note_flags(switch, engine);
     }
 
     /// Lets the engine execute what was installed.
@@ -79,6 +89,7 @@ impl Coupling {
         self.take_out(switch, engine);
         let attached = attach(engine);
         self.put_in(switch, engine);
+        self.note_flags(switch, engine);
         self.activate(engine);
         attached
     }
@@ -113,18 +124,18 @@ impl Coupling {
                 self.hand_down(switch, counted);
             }
             let key = &counted.key;
-            let drops = self.dropping.get(&key.port());
+            let drops = self.dropping.get(&key.owner());
             if let Some(reason) = drops.and_then(|drops| drops.get(key)) {
                 switch.count_engine_drops(key, *reason, &counted.counters);
             }
         }
         for key in &self.work.remove {
-            let Some(drops) = self.dropping.get_mut(&key.port()) else {
+            let Some(drops) = self.dropping.get_mut(&key.owner()) else {
                 continue;
             };
             drops.remove(key);
             if drops.is_empty() {
-                self.dropping.remove(&key.port());
+                self.dropping.remove(&key.owner());
             }
         }
     }
@@ -143,6 +154,10 @@ impl Coupling {
     }
 
     fn put_in(&mut self, switch: &mut Switch, engine: &mut impl FlowEngine) {
+        if self.busy {
+            let flows = switch.flows_mut();
+            self.work.install.retain(|pair| !is_put_off(flows, pair));
+        }
         if self.work.install.is_empty() {
             return;
         }
@@ -167,14 +182,42 @@ impl Coupling {
         self.work.install = installed;
     }
 
+    /// How far connections have come: what the switch saw of those that the engine has, and what was
+    /// seen before of those that are put in anew.
+    fn note_flags(&mut self, switch: &Switch, engine: &mut impl FlowEngine) {
+        let flows = switch.flows();
+        let flags = |half: &Half| {
+            let entry = flows.lookup(&half.key).and_then(|id| flows.get(id))?;
+            let seen = telling_flags(entry.counters().tcp_flags, half.forward);
+            (seen != TcpFlags::default()).then_some((half.key, seen))
+        };
+        let installed = self.work.install.iter().flat_map(halves);
+        self.work.seen.extend(installed.filter_map(flags));
+        if !self.work.seen.is_empty() {
+            engine.note_flags(&self.work.seen);
+            self.work.seen.clear();
+        }
+    }
+
     fn note_drop(&mut self, key: &FlowKey, transposition: &Transposition) {
         if let Some(reason) = transposition.drop_reason() {
             self.dropping
-                .entry(key.port())
+                .entry(key.owner())
                 .or_default()
                 .insert(*key, reason);
         }
     }
+}
+
+/// Puts a pair off that has had one packet.
+fn is_put_off(flows: &mut FlowTable, pair: &FlowPair) -> bool {
+    let Some(id) = flows.lookup(&pair.forward.key) else {
+        return false;
+    };
+    let packets = |id| flows.get(id).map_or(0, |entry| entry.counters().packets);
+    let peer = flows.get(id).and_then(|entry| entry.peer());
+    let first = packets(id) + peer.map_or(0, packets) <= 1;
+    first && flows.set_offload(id, Offload::Deferred)
 }
 
 /// The pairs in the engine that have to do with a port. Looks at the whole table.
@@ -191,7 +234,7 @@ fn pairs_held(switch: &Switch, port: PortId) -> Vec<FlowPair> {
             .map(|entry| entry.half()),
     });
     let concerns = |half: &Half| {
-        half.key.port() == port || half.transposition.verdict == Verdict::Deliver(port)
+        half.key.owner() == port || half.transposition.verdict == Verdict::Deliver(port)
     };
     pairs.filter(|pair| halves(pair).any(concerns)).collect()
 }

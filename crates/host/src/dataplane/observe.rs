@@ -11,7 +11,7 @@ use crate::api::FlowRow;
 use crate::clock;
 
 /// Counters and state of a port.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct PortReport {
     pub(crate) flows: u32,
     pub(crate) switch: PortCounters,
@@ -29,7 +29,7 @@ pub(crate) struct FlowsQuery {
 }
 
 impl DataPlane {
-    /// A port's counters; None when the port is not there.
+    /// A port's counters, or the uplink's; None when it was never there.
     pub(crate) fn report(&mut self, port: PortId) -> Option<PortReport> {
         // A map that cannot be read has counted nothing we could report.
         let engine = self.engine.port_stats(port).unwrap_or_default();
@@ -37,6 +37,9 @@ impl DataPlane {
         let view = self.switch.port(port)?;
         let mut drops = view.counters.drops.clone();
         drops.merge(&by_engine);
+        if port == PortId::UPLINK {
+            drops.merge(&self.uplink_drops());
+        }
         drops.add(
             flow::DropReason::ExceptionRateLimited,
             engine.rate_limited_packets,
@@ -61,7 +64,7 @@ impl DataPlane {
             .switch
             .flows()
             .iter()
-            .filter(|entry| entry.key().port() == query.port)
+            .filter(|entry| entry.key().owner() == query.port)
             .filter(|entry| {
                 !query.not_offloaded || !accelerated || entry.offload() != Offload::Active
             })
@@ -98,10 +101,11 @@ impl DataPlane {
         &mut self,
         port: Option<PortId>,
     ) -> Option<mpsc::Receiver<DroppedFrame>> {
-        let connected: Vec<PortId> = (1..=PortId::MAX.0)
+        let guests = (1..=PortId::MAX.0)
             .map(PortId)
-            .filter(|port| self.links[usize::from(port.0)] != 0)
-            .collect();
+            .filter(|port| self.links[usize::from(port.0)] != 0);
+        let uplink = self.engine.uplink_device().map(|_| PortId::UPLINK);
+        let connected: Vec<PortId> = guests.chain(uplink).collect();
         self.watchers
             .watch(&mut self.engine, port, connected.into_iter())
     }
@@ -130,7 +134,9 @@ impl DataPlane {
             flow::Verdict::Deliver(port) => {
                 self.switch.policy().nic(port).map(|nic| nic.name.clone())
             }
-            flow::Verdict::Uplink => transposition.encap.map(|encap| encap.outer_dst.to_string()),
+            flow::Verdict::Uplink => transposition
+                .encap
+                .map(|encap| format!("via {} vni {}", encap.outer_dst, encap.vni)),
             flow::Verdict::Drop(_) => None,
         };
         let offload = entry.offload();
@@ -138,6 +144,7 @@ impl DataPlane {
             _ if !accelerated => Some("the NIC is on the synthetic path".to_owned()),
             Offload::NotOffloaded(Some(refusal)) => Some(refusal.to_string()),
             Offload::NotOffloaded(None) => Some("not offered to the engine yet".to_owned()),
+            Offload::Deferred => Some("installed with its next packet".to_owned()),
             Offload::Installed => Some("installed, not yet activated".to_owned()),
             Offload::Active => None,
         };
@@ -146,6 +153,12 @@ impl DataPlane {
             .flatten();
         Some(FlowRow {
             flow: key.to_string(),
+            from: if key.port().is_from_uplink() {
+                "uplink"
+            } else {
+                "guest"
+            }
+            .to_owned(),
             direction: if entry.forward() {
                 "forward"
             } else {

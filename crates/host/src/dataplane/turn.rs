@@ -12,6 +12,9 @@ use crate::clock;
 /// Batches of frames in one turn, before commands and timers have theirs.
 const BATCHES_PER_TURN: usize = 16;
 
+/// Router advertisements in one turn that nobody asked for, before frames have theirs.
+const ADVERTS_PER_TURN: usize = 64;
+
 /// Commands in one turn, before frames have theirs.
 const COMMANDS_PER_TURN: usize = 8;
 
@@ -76,6 +79,21 @@ impl DataPlane {
             // have had theirs.
             let done = self.age(now);
             self.next_sweep = if done { now + SWEEP_EVERY } else { now };
+        }
+        self.advertise(now);
+    }
+
+    /// Tells guests of their router again, those whose turn it is.
+    fn advertise(&mut self, now: Tick) {
+        let mut told = 0;
+        while told < ADVERTS_PER_TURN
+            && let Some(port) = self.switch.advertise(now)
+        {
+            self.enqueue_reply(port);
+            told += 1;
+        }
+        if told > 0 {
+            self.flush();
         }
     }
 

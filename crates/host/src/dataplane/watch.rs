@@ -20,6 +20,7 @@ const SNAP_LEN: usize = 2_048;
 #[derive(Clone, Debug)]
 pub(crate) struct DroppedFrame {
     pub(crate) time: SystemTime,
+    /// The port it was counted for, marked where it came off the uplink.
     pub(crate) port: PortId,
     pub(crate) reason: DropReason,
     /// The frame's first bytes.
@@ -90,10 +91,10 @@ impl Watchers {
         }
     }
 
-    /// Tells those who watch. Costs nothing while nobody does.
+    /// Tells those who watch `port`; it is marked where the frame came off the uplink. Costs nothing while nobody does.
     pub(crate) fn publish(&mut self, port: PortId, reason: DropReason, frame: &[u8]) {
         for watcher in &mut self.watchers {
-            if watcher.port.is_some_and(|wanted| wanted != port) {
+            if watcher.port.is_some_and(|wanted| wanted != port.guest()) {
                 continue;
             }
             let dropped = DroppedFrame {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use flow::{EngineCounters, FlowEngine, FlowKey, PortId, PortMode, Tick, Timeouts};
+use flow::{DropReason, EngineCounters, FlowEngine, FlowKey, PortId, PortMode, Tick, Timeouts};
 use policy::Snapshot;
-use vswitch::{Gso, Limits, Outcome, PortCounters, Switch};
+use vswitch::{FromUplink, Gso, Limits, Outcome, PortCounters, Switch};
 
 use crate::coupling::Coupling;
 use crate::kernel::{Kernel, Ran};
+use crate::model::afar::{Arrived, push};
 use crate::model::bench::Sent;
 
 /// Who executed a frame.
@@ -52,7 +53,21 @@ impl<'a> Accelerated<'a> {
         for nic in policy.nics() {
             this.connect(nic.port, 0, PortMode::Accelerated);
         }
+        this.set_uplink(true);
+        this.set_kernel_modes(|mode| mode);
         this
+    }
+
+    /// The uplink is there, accelerated, or is gone.
+    pub(crate) fn set_uplink(&mut self, up: bool) {
+        let uplink = PortId::UPLINK;
+        if up {
+            self.switch.add_port(uplink, PortMode::Accelerated);
+            self.set_mode(uplink, PortMode::Accelerated);
+            self.set_kernel_modes(|mode| mode);
+        } else {
+            self.disconnect(uplink);
+        }
     }
 
     pub(crate) fn set_watched(&mut self, watched: bool) {
@@ -102,6 +117,7 @@ impl<'a> Accelerated<'a> {
             .collect();
         self.kernel.publish(policy, &changed);
         self.switch.publish(Arc::clone(policy));
+        self.set_kernel_modes(|mode| mode);
     }
 
     /// A guest sends a frame.
@@ -124,29 +140,114 @@ impl<'a> Accelerated<'a> {
             }
             Ran::Dropped(key) => {
                 self.look_on(port);
-                let entry = self.switch.flows().lookup(&key);
-                let entry = entry.and_then(|id| self.switch.flows().get(id));
-                let entry = entry.expect("the switch knows what the kernel executes");
-                let reason = entry.transposition().drop_reason().expect("it drops");
+                let reason = self.reason_of(&key);
                 (executed(Outcome::Dropped(reason), frame), By::Kernel)
             }
+            Ran::SentAway(whole) => {
+                self.look_on(port);
+                (self.sent_away(port, frame, &whole), By::Kernel)
+            }
+            Ran::Refused(reason) => panic!("{port}: {reason}, off the uplink alone"),
             Ran::Exception => (self.judge(port, frame, gso, now), By::Switch),
         }
+    }
+
+    /// A frame comes off the uplink's wire; `owner` is the NIC it is for.
+    pub(crate) fn arrive(
+        &mut self,
+        owner: PortId,
+        whole: &[u8],
+        gso: Option<Gso>,
+        now: Tick,
+    ) -> (Arrived, By) {
+        let (outcome, shown) = match self.kernel.run_uplink(owner, whole, gso, now) {
+            Ran::Exception => return (self.judge_arrival(whole, gso, now), By::Switch),
+            Ran::SentAway(_) => panic!("from one host to another, through this one"),
+            Ran::Delivered(to, inner) => (Outcome::Deliver(to), Some(inner)),
+            Ran::Dropped(key) => (Outcome::Dropped(self.reason_of(&key)), None),
+            Ran::Refused(reason) => (Outcome::Dropped(reason), None),
+        };
+        self.look_on(owner.from_uplink());
+        let at = match outcome {
+            Outcome::Dropped(_) if owner == PortId::UPLINK => 0..whole.len(),
+            _ => wire::vxlan::pop_vxlan(whole).expect("it was read").1,
+        };
+        let mut whole = whole.to_vec();
+        if let Some(shown) = shown {
+            whole.splice(at.clone(), shown);
+        }
+        let arrived = Arrived {
+            outcome,
+            owner,
+            whole,
+            inner: at,
+            reply: None,
+        };
+        (arrived, By::Kernel)
+    }
+
+    fn judge_arrival(&mut self, whole: &[u8], gso: Option<Gso>, now: Tick) -> Arrived {
+        let mut whole = whole.to_vec();
+        let FromUplink {
+            outcome,
+            inner,
+            owner,
+        } = self.switch.process_uplink(&mut whole, gso, now);
+        let reply = self.switch.reply_to_uplink();
+        let reply = reply.map(|(encap, port, frame)| (encap, port, frame.to_vec()));
+        self.decided();
+        Arrived {
+            outcome,
+            owner,
+            whole,
+            inner,
+            reply,
+        }
+    }
+
+    /// What the kernel put into a tunnel, as the switch would have said it.
+    fn sent_away(&self, port: PortId, frame: &[u8], whole: &[u8]) -> Sent {
+        let (outer, inner) = wire::vxlan::pop_vxlan(whole).expect("what was pushed");
+        let key = crate::kernel::key_of(port, frame);
+        let entry = self.switch.flows().lookup(&key);
+        let entry = entry.and_then(|id| self.switch.flows().get(id));
+        let transposition = entry.expect("the switch knows it").transposition();
+        let encap = transposition.encap.expect("it leads to another host");
+        let source_port = outer.src_port;
+        let pushed = push(&encap, source_port, &whole[inner.clone()]);
+        // The underlay's Ethernet addresses are the kernel's to fill in.
+        assert_eq!(whole[12..], pushed[12..], "pushed differently");
+        Sent {
+            outcome: Outcome::Uplink { encap, source_port },
+            frame: whole[inner].to_vec(),
+            reply: None,
+        }
+    }
+
+    fn reason_of(&self, key: &FlowKey) -> DropReason {
+        let entry = self.switch.flows().lookup(key);
+        let entry = entry.and_then(|id| self.switch.flows().get(id));
+        let entry = entry.expect("the switch knows what the kernel executes");
+        entry.transposition().drop_reason().expect("it drops")
     }
 
     fn judge(&mut self, port: PortId, frame: &[u8], gso: Option<Gso>, now: Tick) -> Sent {
         let mut frame = frame.to_vec();
         let outcome = self.switch.process(port, &mut frame, gso, now);
         let reply = self.switch.reply().map(<[u8]>::to_vec);
-        if !self.batching {
-            self.coupling.install(&mut self.switch, self.kernel);
-            // Here the agent sends.
-            self.coupling.activate(self.kernel);
-        }
+        self.decided();
         Sent {
             outcome,
             frame,
             reply,
+        }
+    }
+
+    fn decided(&mut self) {
+        if !self.batching {
+            self.coupling.install(&mut self.switch, self.kernel);
+            // Here the agent sends.
+            self.coupling.activate(self.kernel);
         }
     }
 
@@ -165,14 +266,18 @@ impl<'a> Accelerated<'a> {
     }
 
     fn set_kernel_modes(&mut self, of: impl Fn(PortMode) -> PortMode) {
-        for nic in Arc::clone(self.switch.policy()).nics() {
-            let view = self.switch.port(nic.port).expect("a port of the world");
-            let mode = if view.up {
+        let policy = Arc::clone(self.switch.policy());
+        let nics = policy.nics().map(|nic| nic.port);
+        for port in nics.chain([PortId::UPLINK]) {
+            let view = self.switch.port(port).expect("a port of the world");
+            // A policy without an uplink has the agent take the engine off it.
+            let there = port != PortId::UPLINK || policy.uplink().is_some();
+            let mode = if view.up && there {
                 of(view.mode)
             } else {
                 PortMode::Synthetic
             };
-            self.kernel.set_mode(nic.port, mode).unwrap();
+            self.kernel.set_mode(port, mode).unwrap();
         }
     }
 
@@ -217,6 +322,9 @@ impl<'a> Accelerated<'a> {
             .drops
             .merge(&self.coupling.drops(self.kernel, port));
         self.kernel.count(port, &mut counters);
+        if port == PortId::UPLINK {
+            counters.drops.merge(&self.kernel.refused());
+        }
         counters
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use flow::{Counters, EngineCounters, FlowEngine, FlowKey, Half, Offload, TcpState, Tick};
+use flow::{Counters, EngineCounters, FlowEngine, FlowKey, Half, Offload, PortId, TcpState, Tick};
 use vswitch::Switch;
 
 use crate::accelerated::Accelerated;
@@ -18,10 +18,11 @@ struct Flow {
 
 /// Flows and counters of all ports; and that the kernel holds what the switch believes it holds.
 pub(crate) fn compare(software: &Switch, accelerated: &mut Accelerated<'_>) {
-    for nic in software.policy().nics() {
-        let expected = software.port(nic.port).expect("a port of the world");
-        let found = accelerated.counters(nic.port);
-        assert_eq!(found, *expected.counters, "{}", nic.port);
+    let nics = software.policy().nics().map(|nic| nic.port);
+    for port in nics.chain([PortId::UPLINK]) {
+        let expected = software.port(port).expect("a port of the world");
+        let found = accelerated.counters(port);
+        assert_eq!(found, *expected.counters, "{port}");
     }
     compare_flows(software, accelerated);
     compare_entries(accelerated);
@@ -88,7 +89,7 @@ fn compare_entries(accelerated: &mut Accelerated<'_>) {
     for entry in accelerated.switch.flows().iter() {
         let expected = match entry.offload() {
             Offload::Active => Some(entry.half()),
-            Offload::Installed | Offload::NotOffloaded(_) => None,
+            Offload::Deferred | Offload::Installed | Offload::NotOffloaded(_) => None,
         };
         assert_eq!(held.remove(entry.key()), expected, "{entry:?}");
     }

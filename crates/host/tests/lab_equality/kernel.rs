@@ -6,18 +6,21 @@ use std::path::{Path, PathBuf};
 
 use bpf::{
     BpfEngine, Config, DeviceKind, Hook, Outcome, PortAttachment, PortStats, TestRun, TestVerdict,
+    UplinkAttachment,
 };
 use flow::{
-    Counters, EngineCounters, FlowEngine, FlowKey, FlowPair, Half, InstallError, PortId, PortMode,
-    Refusal, Stamp, Tick,
+    Counters, DropCounters, DropReason, EngineCounters, FlowEngine, FlowKey, FlowPair, Half, InstallError, PortId, PortMode,
+    Refusal, Stamp, TcpFlags, Tick,
 };
 use policy::Snapshot;
 use rustix::time::{ClockId, clock_gettime};
 use vswitch::{Gso, PortCounters};
 use wire::{Kind, L4, dissect};
 
-use crate::lab::make_devices;
-use crate::model::world::mac;
+use crate::lab::{make_devices, make_uplink};
+use crate::model::afar::OWN;
+use crate::model::world::{mac, provider};
+use crate::segments::Segments;
 
 /// At most so many ports have a world.
 const PORTS: u16 = 6;
@@ -27,8 +30,13 @@ const PORTS: u16 = 6;
 pub(crate) enum Ran {
     /// It delivered it, rewritten.
     Delivered(PortId, Vec<u8>),
+    /// It put it into a tunnel: the frame with its outer headers.
+    SentAway(Vec<u8>),
     /// The entry with this key dropped it.
     Dropped(FlowKey),
+    /// It belongs to no segment, for this reason.
+    Refused(DropReason),
+    /// The agent gets it; or it is for the host's own stack, and both switches are given it.
     Exception,
 }
 
@@ -41,11 +49,14 @@ pub(crate) struct Kernel {
     /// The two devices of each port, of which it is on the first or the second.
     devices: Vec<[u32; 2]>,
     exceptions: u32,
+    uplink: u32,
     last_seen: HashMap<FlowKey, Tick>,
     /// Mapping slots that are to be zero for the next trace.
     slots: BTreeSet<u32>,
     /// What was counted for each port in earlier traces.
     before: HashMap<PortId, PortStats>,
+    /// What the program on the uplink dropped by itself in earlier traces.
+    refused_before: DropCounters,
 }
 
 impl Kernel {
@@ -67,9 +78,11 @@ impl Kernel {
             started: clock(),
             devices: (1..=PORTS).map(make_devices).collect(),
             exceptions,
+            uplink: make_uplink(OWN),
             last_seen: HashMap::new(),
             slots: BTreeSet::new(),
             before: HashMap::new(),
+            refused_before: DropCounters::default(),
         }
     }
 
@@ -86,11 +99,24 @@ impl Kernel {
         self.engine.set_mapping_versions(&zero).unwrap();
         self.engine.poll_events(&mut |_, _| ());
         self.last_seen.clear();
-        for port in (1..=PORTS).map(PortId) {
+        self.attach_uplink();
+        for port in (1..=PORTS).map(PortId).chain([PortId::UPLINK]) {
             self.engine.set_drops_to_agent(port, false).unwrap();
             self.before
                 .insert(port, self.engine.port_stats(port).unwrap());
         }
+        self.refused_before = self.engine.uplink_drops().unwrap();
+    }
+
+    /// Attaches the uplink of the world.
+    fn attach_uplink(&mut self) {
+        self.engine
+            .attach_uplink(UplinkAttachment {
+                ifindex: self.uplink,
+                address: provider(1),
+                vxlan_port: 4_789,
+            })
+            .unwrap();
     }
 
     /// Attaches a port, or moves it to its other device. Guests behind TAPs and veths take turns.
@@ -130,6 +156,7 @@ impl Kernel {
     pub(crate) fn publish(&mut self, policy: &Snapshot, changed: &[(u32, u32)]) {
         self.slots.extend(changed.iter().map(|(slot, _)| slot));
         self.engine.set_mapping_versions(changed).unwrap();
+        Segments::of(policy).tell(&mut self.engine).unwrap();
         self.set_generations(policy);
     }
 
@@ -165,6 +192,59 @@ impl Kernel {
         counters.to_guest_bytes += stats.to_guest_bytes - before.to_guest_bytes;
     }
 
+    /// What the program on the uplink dropped by itself in this trace.
+    pub(crate) fn refused(&self) -> DropCounters {
+        let mut all = DropCounters::default();
+        for (reason, packets, bytes) in self.engine.uplink_drops().unwrap().iter() {
+            let before = &self.refused_before;
+            let packets = packets - before.packets(reason);
+            if packets > 0 {
+                all.add(reason, packets, bytes - before.bytes(reason));
+            }
+        }
+        all
+    }
+
+    /// Runs a frame that came off the wire through the program on the uplink; `owner` is the NIC it
+    /// is for.
+    pub(crate) fn run_uplink(
+        &mut self,
+        owner: PortId,
+        frame: &[u8],
+        gso: Option<Gso>,
+        now: Tick,
+    ) -> Ran {
+        if !can_be_run(frame) {
+            return Ran::Exception;
+        }
+        self.engine.heartbeat(clock()).unwrap();
+        let size = gso.map_or(0, |gso| gso.size);
+        let before = self.refused();
+        let ran = self.engine.test_run_uplink_segments(frame, size).unwrap();
+        let after = self.refused();
+        let more = |reason: &&DropReason| after.packets(**reason) > before.packets(**reason);
+        let key = || {
+            let (_, inner) = wire::vxlan::pop_vxlan(frame).expect("the program has read it");
+            key_of(owner.from_uplink(), &frame[inner])
+        };
+        match ran {
+            TestRun {
+                verdict: TestVerdict::Shot,
+                outcome: Some(Outcome::Dropped),
+                ..
+            } if let Some(reason) = DropReason::ALL.iter().find(more) => Ran::Refused(*reason),
+            TestRun {
+                verdict: TestVerdict::Next,
+                outcome: Some(Outcome::NotOurs),
+                frame: same,
+            } => {
+                assert_eq!(same, frame, "the host's stack reads what came");
+                Ran::Exception
+            }
+            ran => self.what_ran(ran, frame, key, now),
+        }
+    }
+
     /// Runs a frame through the program. `now` is the trace's time.
     pub(crate) fn run(&mut self, port: PortId, frame: &[u8], gso: Option<Gso>, now: Tick) -> Ran {
         if !can_be_run(frame) {
@@ -177,23 +257,42 @@ impl Kernel {
             .device(port)
             .expect("ports of a world are attached");
         let ran = self.engine.test_run_segments(device, frame, size).unwrap();
+        self.what_ran(ran, frame, || key_of(port, frame), now)
+    }
+
+    fn what_ran(
+        &mut self,
+        ran: TestRun,
+        frame: &[u8],
+        key: impl Fn() -> FlowKey,
+        now: Tick,
+    ) -> Ran {
         match ran {
             TestRun {
                 verdict: TestVerdict::Redirect { ifindex },
                 outcome: Some(Outcome::Delivered),
                 frame: rewritten,
             } => {
-                self.last_seen.insert(key_of(port, frame), now);
+                self.last_seen.insert(key(), now);
                 let mut ports = (1..=PORTS).map(PortId);
                 let to = ports.find(|port| self.engine.device(*port) == Some(ifindex));
                 Ran::Delivered(to.expect("it goes to a port"), rewritten)
+            }
+            TestRun {
+                verdict: TestVerdict::Redirect { ifindex },
+                outcome: Some(Outcome::Uplink),
+                frame: whole,
+            } => {
+                assert_eq!(ifindex, self.uplink);
+                self.last_seen.insert(key(), now);
+                Ran::SentAway(whole)
             }
             TestRun {
                 verdict: TestVerdict::Shot,
                 outcome: Some(Outcome::Dropped),
                 ..
             } => {
-                let key = key_of(port, frame);
+                let key = key();
                 self.last_seen.insert(key, now);
                 Ran::Dropped(key)
             }
@@ -211,7 +310,7 @@ impl Kernel {
                 assert_eq!(same, frame, "the agent reads the guest's own bytes");
                 Ran::Exception
             }
-            other => panic!("{port}: {other:?} of {frame:02x?}"),
+            other => panic!("{other:?} of {frame:02x?}"),
         }
     }
 
@@ -262,6 +361,10 @@ impl FlowEngine for Kernel {
         self.engine.restamp(stamps);
     }
 
+    fn note_flags(&mut self, seen: &[(FlowKey, TcpFlags)]) {
+        self.engine.note_flags(seen);
+    }
+
     fn read(&mut self, keys: &[FlowKey], counters: &mut Vec<EngineCounters>) {
         let before = counters.len();
         self.engine.read(keys, counters);
@@ -292,7 +395,7 @@ fn can_be_run(frame: &[u8]) -> bool {
 }
 
 /// The key of a frame that the program has executed, so one of those that have a simple one.
-fn key_of(port: PortId, frame: &[u8]) -> FlowKey {
+pub(crate) fn key_of(port: PortId, frame: &[u8]) -> FlowKey {
     let Ok(Kind::Ip(ip)) = dissect(frame).map(|dissection| dissection.kind) else {
         panic!("the program executed what the switch cannot read: {frame:02x?}");
     };

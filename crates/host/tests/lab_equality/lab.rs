@@ -11,6 +11,7 @@ use netdev::NamespaceName;
 use netdev::netns::Namespace;
 use rustix::net::{AddressFamily, SocketType, netdevice, socket};
 use tempfile::TempDir;
+use wire::MacAddr;
 
 use crate::kernel::Kernel;
 
@@ -43,6 +44,22 @@ pub(crate) fn make_devices(number: u16) -> [u32; 2] {
         "ip",
         &["link", "add", &near, "type", "veth", "peer", "name", &far],
     );
+    indices(near, far)
+}
+
+/// The same for the uplink, with the Ethernet address that frames off it are for.
+pub(crate) fn make_uplink(mac: MacAddr) -> u32 {
+    let [near, far] = ["uplink", "underlay"];
+    let mac = mac.to_string();
+    let pair = [
+        "link", "add", near, "address", &mac, "type", "veth", "peer", "name", far,
+    ];
+    run("ip", &pair);
+    let [uplink, _] = indices(near.to_owned(), far.to_owned());
+    uplink
+}
+
+fn indices(near: String, far: String) -> [u32; 2] {
     let any = socket(AddressFamily::INET, SocketType::DGRAM, None).unwrap();
     [near, far].map(|name| netdevice::name_to_index(&any, &name).unwrap())
 }

@@ -15,7 +15,7 @@ use crate::compare::compare;
 use crate::kernel::Kernel;
 use crate::lab::with_kernel;
 use crate::model::bench::ROOMY;
-use crate::model::ops::{Driver, Op};
+use crate::model::ops::{Driver, Op, Tunnel};
 use crate::model::strategies::{WorldPlan, traces, worlds};
 
 const CASES: u32 = 60;
@@ -55,6 +55,8 @@ enum Event {
 struct Reached {
     delivered_by_kernel: Cell<u32>,
     dropped_by_kernel: Cell<u32>,
+    sent_away_by_kernel: Cell<u32>,
+    off_uplink_by_kernel: Cell<u32>,
     delivered_by_switch: Cell<u32>,
     dropped_by_switch: Cell<u32>,
     resimulated: Cell<u64>,
@@ -93,6 +95,8 @@ fn lab_kernel_and_switch_do_the_same() {
         }
         assert!(reached.delivered_by_kernel.get() > cases);
         assert!(reached.dropped_by_kernel.get() > cases / 8);
+        assert!(reached.sent_away_by_kernel.get() > cases / 4);
+        assert!(reached.off_uplink_by_kernel.get() > cases / 4);
         assert!(reached.delivered_by_switch.get() > cases);
         assert!(reached.dropped_by_switch.get() > cases);
         assert!(reached.resimulated.get() > u64::from(cases / 8));
@@ -204,6 +208,12 @@ impl<'a> Run<'a> {
                     false => self.accelerated.disconnect(port),
                 }
             }
+            Op::SetUplink(up) => {
+                self.end_batch();
+                self.software.step(op);
+                self.accelerated.set_uplink(*up);
+            }
+            Op::Afar(tunnel) => self.arrive_all(op, tunnel),
             Op::Sweep => {
                 self.end_batch();
                 self.software.step(op);
@@ -216,9 +226,11 @@ impl<'a> Run<'a> {
     fn send_all(&mut self, op: &Op) {
         let frames = self.software.frames(op);
         let (outcomes, received) = (self.software.reached.len(), self.software.received.len());
+        let away = self.software.away.len();
         self.software.step(op);
         let outcomes: Vec<Outcome> = self.software.reached[outcomes..].to_vec();
         let mut received = self.software.received[received..].iter();
+        let mut away = self.software.away[away..].iter();
         let count = frames.len();
         for (number, ((port, frame, gso), outcome)) in frames.into_iter().zip(outcomes).enumerate()
         {
@@ -232,6 +244,10 @@ impl<'a> Run<'a> {
                     "{by:?}, {port}: rewritten differently"
                 );
             }
+            if let Outcome::Uplink { .. } = outcome {
+                let (_, expected, _) = away.next().expect("what was sent away was noted");
+                assert_eq!(sent.frame, *expected, "{by:?}, {port}: sent differently");
+            }
             if number + 1 == count {
                 let expected = self.software.bench.switch.reply();
                 assert_eq!(
@@ -240,7 +256,24 @@ impl<'a> Run<'a> {
                     "{by:?}, {port}: {frame:02x?}"
                 );
             }
-            self.note(outcome, by);
+            Self::note(self.reached, outcome, by);
+        }
+    }
+
+    fn arrive_all(&mut self, op: &Op, tunnel: &Tunnel) {
+        let wholes = self.software.wholes(tunnel);
+        let landed = self.software.landed.len();
+        self.software.step(op);
+        let landed = &self.software.landed[landed..];
+        for ((whole, gso), expected) in wholes.into_iter().zip(landed) {
+            let now = self.software.bench.now;
+            let (arrived, by) = self.accelerated.arrive(expected.owner, &whole, gso, now);
+            assert_eq!(arrived, *expected, "{by:?}: {whole:02x?}");
+            if by == By::Kernel && matches!(arrived.outcome, Outcome::Deliver(_)) {
+                let count = &self.reached.off_uplink_by_kernel;
+                count.set(count.get() + 1);
+            }
+            Self::note(self.reached, arrived.outcome, by);
         }
     }
 
@@ -288,13 +321,14 @@ impl<'a> Run<'a> {
         self.accelerated.end_batch();
     }
 
-    fn note(&self, outcome: Outcome, by: By) {
+    fn note(all: &Reached, outcome: Outcome, by: By) {
         let reached = match (outcome, by) {
-            (Outcome::Deliver(_), By::Kernel) => &self.reached.delivered_by_kernel,
-            (Outcome::Deliver(_), By::Switch) => &self.reached.delivered_by_switch,
-            (Outcome::Dropped(_), By::Kernel) => &self.reached.dropped_by_kernel,
-            (Outcome::Dropped(_), By::Switch) => &self.reached.dropped_by_switch,
-            (Outcome::Uplink(_) | Outcome::Answered, _) => return,
+            (Outcome::Deliver(_), By::Kernel) => &all.delivered_by_kernel,
+            (Outcome::Deliver(_), By::Switch) => &all.delivered_by_switch,
+            (Outcome::Dropped(_), By::Kernel) => &all.dropped_by_kernel,
+            (Outcome::Dropped(_), By::Switch) => &all.dropped_by_switch,
+            (Outcome::Uplink { .. }, By::Kernel) => &all.sent_away_by_kernel,
+            (Outcome::Uplink { .. }, By::Switch) | (Outcome::Answered, _) => return,
         };
         reached.set(reached.get() + 1);
     }

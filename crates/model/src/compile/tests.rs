@@ -482,3 +482,45 @@ fn a_nic_that_says_nothing_of_its_mtu_fits_the_way_to_other_hosts() {
         "as the topology says"
     );
 }
+
+#[test]
+fn a_nic_knows_its_subnets_its_name_servers_and_whether_it_is_the_first() {
+    let source = "vnets:
+  v:
+    addressSpace: [10.0.0.0/16, 'fd00:1::/48']
+    dnsServers: [10.0.0.53, 'fd00:1::53', 10.0.0.54]
+    subnets:
+      s: { prefix: [10.0.1.0/24, 'fd00:1::/64'] }
+  w: { addressSpace: 10.1.0.0/16, subnets: { t: { prefix: 10.1.0.0/24 } } }
+guests:
+  g: { nics: [{ subnet: v/s }, { subnet: w/t }] }
+";
+    let policy = compiled(&good(source));
+    let (first, second) = (nic(&policy, "g/nic0"), nic(&policy, "g/nic1"));
+    let subnets: Vec<String> = first.subnets.iter().map(ToString::to_string).collect();
+    assert_eq!(subnets, ["10.0.1.0/24", "fd00:1::/64"]);
+    assert_eq!(first.subnets.len(), first.addresses.len());
+    let servers = ["10.0.0.53", "fd00:1::53", "10.0.0.54"].map(address);
+    assert_eq!(first.dns_servers, servers, "in the order written");
+    assert!(first.primary && !second.primary);
+    assert!(second.dns_servers.is_empty());
+}
+
+#[test]
+fn other_name_servers_move_no_flow() {
+    let network = |servers: &str| {
+        good(&format!(
+            "vnets:\n  v: {{ addressSpace: 10.0.0.0/16, dnsServers: [{servers}], \
+             subnets: {{ s: {{ prefix: 10.0.1.0/24 }} }} }}\nguests: {{ g: {{ subnet: v/s }} }}\n"
+        ))
+    };
+    let (old, new) = (network("10.0.0.53"), network("10.0.0.54"));
+    let mut generations = Generations::default();
+    advance(&mut generations, None, &old, false);
+    let before = generations.nics.clone();
+    advance(&mut generations, Some(&old), &new, false);
+    assert_eq!((generations.policy, &generations.nics), (2, &before));
+    let plan = crate::diff::difference(&old, &new).to_string();
+    let line = "~ vnets.v.dnsServers: [\"10.0.0.53\"] -> [\"10.0.0.54\"]";
+    assert!(plan.contains(line), "{plan}");
+}

@@ -14,9 +14,13 @@ pub(super) fn read(cursor: &Cursor<'_>, sink: &mut Sink) -> HostSettings {
             .and_then(|cursor| cursor.integer(limits::RATES, sink));
         rate.map(|rate| rate.value)
     };
-    let flows = fields.get("flowsPerNic");
+    let flows = fields.get("flows");
+    let flows_per_nic = fields.get("flowsPerNic");
     HostSettings {
-        flows_per_nic: flows
+        flows: flows
+            .and_then(|cursor| cursor.integer(limits::FLOWS, sink))
+            .map(|flows| flows.value),
+        flows_per_nic: flows_per_nic
             .and_then(|cursor| cursor.integer(limits::FLOWS_PER_NIC, sink))
             .map(|flows| flows.value),
         exceptions_per_second: rate("exceptionsPerSecond", sink),

@@ -46,6 +46,7 @@ pub(crate) const VNET: &[KeySpec] = &[
     key("subnets"),
     key("peerings"),
     key("gatewayRoutes"),
+    key("dnsServers"),
     key("routerHop"),
 ];
 
@@ -167,6 +168,7 @@ pub(crate) const MAPPING: &[KeySpec] = &[
 ];
 
 pub(crate) const HOST: &[KeySpec] = &[
+    key("flows"),
     key("flowsPerNic"),
     key("exceptionsPerSecond"),
     key("resimulationsPerSecond"),

@@ -37,6 +37,11 @@ fn vnet(cursor: &Cursor<'_>, sink: &mut Sink) -> Vnet {
             .filter_map(|cursor| peering(cursor, sink))
             .collect(),
         gateway_routes: values::prefixes(fields.many("gatewayRoutes"), sink),
+        dns_servers: fields
+            .many("dnsServers")
+            .iter()
+            .filter_map(|cursor| values::address(cursor, sink))
+            .collect(),
         router_hop: fields.boolean("routerHop", false, sink),
     }
 }

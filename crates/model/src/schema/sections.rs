@@ -110,6 +110,10 @@ fn vnet(key: &str) -> Option<Value> {
             one_or_many(reference("prefix")),
             "What its gateway has learnt.",
         ),
+        "dnsServers" => described(
+            one_or_many(reference("address")),
+            "Name servers its guests are told of, in this order.",
+        ),
         "routerHop" => boolean(
             false,
             "Whether it counts as a router hop: TTL goes down by one.",
@@ -314,6 +318,11 @@ fn mapping(key: &str) -> Option<Value> {
 
 fn host(key: &str) -> Option<Value> {
     Some(match key {
+        "flows" => described(
+            integer(&limits::FLOWS),
+            "The most flow directions of the host, two for each connection. Set when the agent \
+             starts.",
+        ),
         "flowsPerNic" => described(
             integer(&limits::FLOWS_PER_NIC),
             "The most flows of one NIC.",

@@ -135,6 +135,11 @@ fn networks() {
     let tag = vnet(
         "    subnets: { s: { prefix: 10.0.0.0/24, serviceEndpoints: [Storage, Internet] } }\n",
     );
+    let servers = vnet(
+        "    dnsServers: [10.0.0.53, 224.0.0.251, '::', 127.0.0.53, 'fe80::1', 10.0.0.53, dns.example]\n",
+    );
+    let many: Vec<String> = (1..=21).map(|last| format!("10.0.9.{last}")).collect();
+    let many_servers = vnet(&format!("    dnsServers: [{}]\n", many.join(", ")));
     check(
         "networks",
         &[
@@ -159,6 +164,8 @@ fn networks() {
                 "a VNI twice",
                 "vnets: { a: { addressSpace: 10.0.0.0/16, vni: 7 }, b: { addressSpace: 10.1.0.0/16, vni: 7 } }\n",
             ),
+            ("name servers that are none", &servers),
+            ("more name servers than allowed", &many_servers),
             (
                 "a peering with nobody, itself and twice",
                 "vnets:\n  ab: { addressSpace: 10.0.0.0/16, peerings: [ad, ab, c, c] }\n  c: { addressSpace: 10.1.0.0/16, peerings: [ab] }\n",

@@ -13,6 +13,9 @@ use super::text;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct HostSettings {
+    /// The most flow directions of all NICs together, two for each connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flows: Option<u32>,
     /// The most flows one NIC may have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flows_per_nic: Option<u32>,

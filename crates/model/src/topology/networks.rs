@@ -22,6 +22,9 @@ pub struct Vnet {
     pub peerings: BTreeMap<String, Peering>,
     /// What its virtual network gateway has learnt.
     pub gateway_routes: Vec<IpNet>,
+    /// The name servers its guests are told of, in the order written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dns_servers: Vec<IpAddr>,
     /// Whether it counts as a router hop: packets between its NICs lose one from TTL or hop limit.
     pub router_hop: bool,
 }

@@ -25,6 +25,8 @@ pub const PEERINGS_PER_VNET_MAX: usize = 500;
 pub const RANGES_MAX: usize = 500;
 /// Prefixes a gateway may have learnt.
 pub const GATEWAY_ROUTES_MAX: usize = 4_000;
+/// Name servers of a virtual network.
+pub const DNS_SERVERS_MAX: usize = 20;
 /// Addresses in use in a virtual network.
 pub const ADDRESSES_PER_VNET_MAX: usize = 65_536;
 /// Addresses of a NIC, and of a guest.
@@ -82,6 +84,9 @@ pub const VNI_MAX: u32 = 0x00ff_ffff;
 pub const VXLAN_PORTS: RangeInclusive<u16> = 1024..=65535;
 /// The UDP port VXLAN has (RFC 7348, section 8).
 pub const VXLAN_PORT_DEFAULT: u16 = 4789;
+/// Flow directions a host may be allowed: each takes some hundred bytes in the kernel and as many
+/// in the agent.
+pub const FLOWS: RangeInclusive<u32> = 1_024..=16_777_216;
 /// Flows a NIC may be allowed.
 pub const FLOWS_PER_NIC: RangeInclusive<u32> = 16..=4_000_000;
 /// Rates, in a second.

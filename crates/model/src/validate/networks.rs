@@ -9,7 +9,7 @@ use super::names::Names;
 use super::{limit, limits};
 use crate::diagnostics::{Code, Sink};
 use crate::document::{self, Document};
-use crate::place::At;
+use crate::place::{At, Place};
 use crate::prefixes::overlap;
 use crate::topology::{Subnet, Vnet};
 
@@ -68,11 +68,35 @@ pub(super) fn resolve(
             subnets,
             peerings: BTreeMap::new(),
             gateway_routes,
+            dns_servers: dns_servers(&vnet.dns_servers, &name.place, sink),
             router_hop: vnet.router_hop,
         };
         vnets.insert(name.value.clone(), resolved);
     }
     vnets
+}
+
+/// Name servers, all of them single hosts.
+fn dns_servers(written: &[At<IpAddr>], network: &Place, sink: &mut Sink) -> Vec<IpAddr> {
+    let max = limits::DNS_SERVERS_MAX;
+    limit(written.len(), max, "name servers", network, sink);
+    let mut servers = Vec::with_capacity(written.len().min(max));
+    for At { value, place } in written {
+        let nobody = match value {
+            IpAddr::V4(v4) => v4.is_broadcast(),
+            IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        };
+        if nobody || value.is_multicast() || value.is_unspecified() || value.is_loopback() {
+            let message = format!("{value} is no address of a name server");
+            sink.error(place, Code::Address, message);
+        } else if servers.contains(value) {
+            let message = format!("name server {value} is there twice");
+            sink.error(place, Code::Duplicate, message);
+        } else if servers.len() < max {
+            servers.push(*value);
+        }
+    }
+    servers
 }
 
 /// The network identifiers in the order of the document: the written ones, and for the others the

@@ -1,7 +1,7 @@
 //! What the kernel says of a link.
 
 use rtnetlink::packet_route::link::{
-    LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State, Stats64,
+    InfoData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State, Stats64,
 };
 
 use super::MacAddress;
@@ -21,6 +21,8 @@ pub struct Link {
     pub flags: u32,
     /// The driver's kind, such as `veth` or `tun`; `None` for physical devices and the loopback.
     pub kind: Option<String>,
+    /// The UDP port of a VXLAN device.
+    pub vxlan_port: Option<u16>,
     /// Whether frames can pass, by RFC 2863.
     pub oper_state: OperState,
     /// Frames the queueing discipline holds.
@@ -89,6 +91,21 @@ impl Link {
     pub fn has_carrier(&self) -> bool {
         self.flags & LinkFlags::LowerUp.bits() != 0
     }
+
+    fn read_infos(&mut self, infos: Vec<LinkInfo>) {
+        for info in infos {
+            match info {
+                LinkInfo::Kind(kind) => self.kind = Some(kind.to_string()),
+                LinkInfo::Data(InfoData::Vxlan(data)) => {
+                    self.vxlan_port = data.into_iter().find_map(|one| match one {
+                        InfoVxlan::Port(port) => Some(port),
+                        _ => None,
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 impl From<LinkMessage> for Link {
@@ -100,6 +117,7 @@ impl From<LinkMessage> for Link {
             mtu: 0,
             flags: message.header.flags.bits(),
             kind: None,
+            vxlan_port: None,
             oper_state: OperState::Unknown,
             tx_queue_len: 0,
             tx_queues: 0,
@@ -118,12 +136,7 @@ impl From<LinkMessage> for Link {
                 LinkAttribute::NumRxQueues(queues) => link.rx_queues = queues,
                 LinkAttribute::Link(index) => link.lower_index = Some(index),
                 LinkAttribute::Stats64(counters) => link.counters = counters.into(),
-                LinkAttribute::LinkInfo(infos) => {
-                    link.kind = infos.into_iter().find_map(|info| match info {
-                        LinkInfo::Kind(kind) => Some(kind.to_string()),
-                        _ => None,
-                    });
-                }
+                LinkAttribute::LinkInfo(infos) => link.read_infos(infos),
                 _ => {}
             }
         }

@@ -10,6 +10,8 @@ pub(super) struct Layout {
     first_rules: Box<[u32]>,
     /// The rule of each position (bit), [`UNUSED`] for those that pad a word.
     rules: Box<[u32]>,
+    /// The position of each rule.
+    positions: Box<[u16]>,
 }
 
 /// No rule.
@@ -32,8 +34,17 @@ impl Layout {
                 *position = rule;
             }
         }
-        let first_rules = words.iter().map(|word| word[0].1).collect();
-        Layout { first_rules, rules }
+        let mut positions = vec![0; patterns.len()].into_boxed_slice();
+        for (position, &rule) in (0..).zip(&rules) {
+            if rule != UNUSED {
+                positions[rule as usize] = position;
+            }
+        }
+        Layout {
+            first_rules: words.iter().map(|word| word[0].1).collect(),
+            rules,
+            positions,
+        }
     }
 
     /// Words of a full bit set.
@@ -54,20 +65,25 @@ impl Layout {
             .map(|(at, &rule)| (at, rule as usize))
     }
 
-    /// The best rule of a word.
+    /// The position of a rule.
     #[inline]
-    pub(super) fn first_rule(&self, word: usize) -> u32 {
-        self.first_rules[word]
+    pub(super) fn position(&self, rule: usize) -> u16 {
+        self.positions[rule]
     }
 
     /// The rule that `bit` of `word` stands for.
+    pub(super) fn rule_at(&self, word: usize, bit: usize) -> usize {
+        self.rules[word * WORD + bit] as usize
+    }
+
+    /// The best rule of a word.
     #[inline]
-    pub(super) fn rule(&self, word: usize, bit: u32) -> u32 {
-        self.rules[word * WORD + bit as usize]
+    pub(super) fn first_rule(&self, word: usize) -> usize {
+        self.first_rules[word] as usize
     }
 
     /// Bytes on the heap.
     pub(super) fn memory_bytes(&self) -> usize {
-        size_of_val(&*self.first_rules) + size_of_val(&*self.rules)
+        size_of_val(&*self.first_rules) + size_of_val(&*self.rules) + size_of_val(&*self.positions)
     }
 }

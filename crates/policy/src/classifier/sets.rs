@@ -4,53 +4,222 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use crate::classifier::TooLarge;
+use crate::classifier::layout::Layout;
+use crate::intervals::NUMBERS_MAX;
 
-/// A set of positions, by reference. The upper two bits tell how it is stored, the others where.
+/// A rule as a member of a set: its index, and whether the *other* address of a packet is open to
+/// it, so that this set alone decides whether the addresses match ([`OTHER_OPEN`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Member(pub(super) u16);
+
+/// Bits of a rule's index.
+pub(super) const RULE_BITS: u32 = 14;
+
+/// The bit of a member that the other address is open to.
+const OTHER_OPEN: u16 = 1 << RULE_BITS;
+
+/// Bits of a member: two of them and the tag make a class.
+const MEMBER_BITS: u32 = RULE_BITS + 1;
+
+impl Member {
+    /// `rule` is below 2^[`RULE_BITS`].
+    pub(super) fn new(rule: u16, other_open: bool) -> Member {
+        debug_assert!(rule < OTHER_OPEN);
+        Member(rule | if other_open { OTHER_OPEN } else { 0 })
+    }
+
+    /// The rule's index.
+    #[inline]
+    pub(super) fn rule(self) -> usize {
+        usize::from(self.0 & (OTHER_OPEN - 1))
+    }
+}
+
+/// Members of a block.
+const LANES: usize = 4;
+
+/// Members in ascending order of their rules, 16 bits each; what is left has its top bit.
+///
+/// It is a number and no array, for it is put together from a class as often as it is loaded, and
+/// must not have to go through memory for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Block(u64);
+
+/// One in every lane.
+const ONES: u64 = 0x0001_0001_0001_0001;
+/// The top bit of every lane.
+const TOPS: u64 = ONES << 15;
+
+impl Default for Block {
+    fn default() -> Block {
+        Block::EMPTY
+    }
+}
+
+impl Block {
+    const EMPTY: Block = Block(u64::MAX);
+
+    fn of(members: &[Member]) -> Block {
+        let put = |block: u64, member: &Member| block << 16 | u64::from(member.0);
+        Block(members.iter().rev().fold(u64::MAX, put))
+    }
+
+    /// The members whose rules take the other address: because it is open to them, or because they
+    /// are in `other`, too.
+    ///
+    /// All pairs are compared, four at once and without a branch.
+    #[inline]
+    pub(super) fn matching(self, other: Block) -> Matching {
+        let mut found = self.0 << 1;
+        for lane in 0..LANES {
+            let member = other.0 >> (16 * lane) & 0x7fff;
+            let differing = (self.0 ^ (member * ONES)) & !TOPS;
+            // The sum reaches the top bit unless nothing differs.
+            found |= !(differing + !TOPS);
+        }
+        self.those(found)
+    }
+
+    /// The members whose rules take any other address.
+    #[inline]
+    pub(super) fn other_open(self) -> Matching {
+        self.those(self.0 << 1)
+    }
+
+    /// The members whose lane has its top bit in `tops`.
+    #[inline]
+    fn those(self, tops: u64) -> Matching {
+        Matching {
+            block: self,
+            tops: tops & !self.0 & TOPS,
+        }
+    }
+
+    fn members(self) -> impl Iterator<Item = Member> {
+        self.those(TOPS)
+    }
+}
+
+/// Some members of a block, ascending.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Matching {
+    block: Block,
+    /// The top bits of their lanes.
+    tops: u64,
+}
+
+impl Iterator for Matching {
+    type Item = Member;
+
+    #[inline]
+    fn next(&mut self) -> Option<Member> {
+        if self.tops == 0 {
+            return None;
+        }
+        let lane_begins = self.tops.trailing_zeros() - 15;
+        self.tops &= self.tops - 1;
+        #[expect(clippy::cast_possible_truncation, reason = "the lane's bits")]
+        let member = (self.block.0 >> lane_begins) as u16;
+        Some(Member(member))
+    }
+}
+
+/// A set of rules, by reference: how it is stored, and where.
+///
+/// ```text
+/// 00 30 bits          number of a block; zero is the empty set
+/// 01 15 bits 15 bits  two members, or one twice
+/// 100 2 bits 27 bits  how many blocks follow the first, whose number it is
+/// 101 29 bits         offset into `Sets::many`
+/// 11                  none: numbers that lines have for themselves (`intervals::NUMBERS_MAX`)
+/// ```
 ///
 /// Most intervals are covered by one or two rules, such as one for hosts and one for the whole
-/// network: that costs no memory and no cache miss beyond the interval's own. A few more cost one
-/// cache line.
+/// network: that costs no memory and no cache miss beyond the interval's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Class(pub(super) u32);
 
-/// The other bits are an offset into [`Sets::few`], zero for the empty set.
-const FEW: u32 = 0;
-/// The other bits are the set's two positions, or its only one twice.
-const PAIR: u32 = 1 << 30;
-/// The other bits are an offset into [`Sets::many`].
-const MANY: u32 = 2 << 30;
-const STORED: u32 = 3 << 30;
+const PAIR: u32 = 0b01 << 30;
+const LONG: u32 = 0b100 << 29;
+const MANY: u32 = 0b101 << 29;
 
-/// Bits of a position: two of them and the tag make a class.
-pub(super) const POSITION_BITS: u32 = 15;
+const _: () = assert!(MANY | low(MANY_BITS) <= NUMBERS_MAX);
 
-/// Positions of the largest set that is stored as a list. With 1,000 rules of 1,000 prefixes each,
-/// that took the memory of a rule set from 180 to 85 MB, compared to words for all.
-const FEW_MAX: u32 = 8;
+const BLOCK_BITS: u32 = 30;
+const LONG_BITS: u32 = 27;
+const MANY_BITS: u32 = 29;
+
+/// Blocks of the longest list. One of 17 rules or more is a bit vector.
+pub(super) const BLOCKS_MAX: usize = 4;
+
+impl Class {
+    /// Whether a single block holds the set.
+    #[inline]
+    pub(super) fn is_short(self) -> bool {
+        self.0 < LONG
+    }
+
+    /// Whether blocks hold the set.
+    #[inline]
+    pub(super) fn is_listed(self) -> bool {
+        self.0 < MANY
+    }
+
+    /// The number of its first block, and how many there are.
+    fn place(self) -> (usize, usize) {
+        if self.is_short() {
+            return ((self.0 & low(BLOCK_BITS)) as usize, 1);
+        }
+        let more = self.0 >> LONG_BITS & 3;
+        ((self.0 & low(LONG_BITS)) as usize, more as usize + 1)
+    }
+
+    fn in_blocks(first: usize, count: usize) -> Result<Class, TooLarge> {
+        if count == 1 {
+            return Ok(Class(offset_within(first, BLOCK_BITS)?));
+        }
+        let more = offset_within(count - 1, 2)?;
+        Ok(Class(
+            LONG | more << LONG_BITS | offset_within(first, LONG_BITS)?,
+        ))
+    }
+
+    fn in_many(offset: usize) -> Result<Class, TooLarge> {
+        Ok(Class(MANY | offset_within(offset, MANY_BITS)?))
+    }
+}
+
+const fn low(bits: u32) -> u32 {
+    (1 << bits) - 1
+}
+
+fn offset_within(offset: usize, bits: u32) -> Result<u32, TooLarge> {
+    let offset = u32::try_from(offset).map_err(|_| TooLarge)?;
+    if offset >> bits == 0 {
+        Ok(offset)
+    } else {
+        Err(TooLarge)
+    }
+}
 
 /// Interned sets.
 #[derive(Debug)]
 pub(super) struct Sets {
-    /// Each a count, then as many positions, ascending. The first is the empty set.
-    few: Box<[u16]>,
+    /// Lists, block by block. The first is the empty set.
+    blocks: Box<[Block]>,
     /// Each a summary, a bit for every word that is not empty, then those words.
     many: Box<[u64]>,
     summary_len: usize,
 }
 
-/// Where a set is.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Place {
-    class: Class,
-    /// How long the list is, if it is one.
-    count: u16,
-}
-
-/// A set, ready to be intersected.
+/// A set, ready to be intersected with others word by word.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Members<'a> {
-    Pair(u16, u16),
-    Few(&'a [u16]),
+    List {
+        /// Positions, as many as there are; what follows them means nothing.
+        positions: [u16; BLOCKS_MAX * LANES],
+        count: usize,
+    },
     Many {
         summary: &'a [u64],
         words: &'a [u64],
@@ -59,91 +228,31 @@ pub(super) enum Members<'a> {
 
 impl Members<'_> {
     /// The empty set.
-    pub(super) const NONE: Members<'static> = Members::Few(&[]);
-}
+    pub(super) const NONE: Members<'static> = Members::List {
+        positions: [0; BLOCKS_MAX * LANES],
+        count: 0,
+    };
 
-impl Sets {
-    /// The set that `class` stands for, with its memory already asked for.
-    ///
-    /// Reading the count of a list whether or not there is one costs nothing, and lets the lists of
-    /// all fields come from memory together, before the first branch depends on one of them.
-    #[inline]
-    pub(super) fn locate(&self, class: Class) -> Place {
-        let list = if class.0 & STORED == FEW {
-            class.0 as usize
-        } else {
-            0
-        };
-        Place {
-            class,
-            count: self.few[list],
-        }
-    }
-
-    /// The set at `place`.
-    #[inline]
-    pub(super) fn get(&self, place: Place) -> Members<'_> {
-        let at = (place.class.0 & !STORED) as usize;
-        match place.class.0 & STORED {
-            FEW => Members::Few(&self.few[at + 1..][..usize::from(place.count)]),
-            PAIR => Members::Pair(low_position(at >> POSITION_BITS), low_position(at)),
-            _ => {
-                let (summary, words) = self.many[at..].split_at(self.summary_len);
-                Members::Many { summary, words }
-            }
-        }
-    }
-
-    /// Bytes on the heap.
-    pub(super) fn memory_bytes(&self) -> usize {
-        size_of_val(&*self.few) + size_of_val(&*self.many)
-    }
-}
-
-/// The position in the lowest bits.
-fn low_position(bits: usize) -> u16 {
-    let mask = (1 << POSITION_BITS) - 1;
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the mask leaves fifteen bits"
-    )]
-    let position = (bits & mask) as u16;
-    position
-}
-
-/// Where a position's word is in a summary: which of its words, and the bit.
-fn mark(position: u16) -> (usize, u64) {
-    (usize::from(position >> 12), 1 << ((position >> 6) & 63))
-}
-
-impl Members<'_> {
     /// Word `index` of the summary.
-    #[inline]
     pub(super) fn summary(&self, index: usize) -> u64 {
-        let mark = |position: u16| {
-            let (word, bit) = mark(position);
-            if word == index { bit } else { 0 }
-        };
         match self {
-            Members::Pair(first, last) => mark(*first) | mark(*last),
-            Members::Few(positions) => positions.iter().fold(0, |all, at| all | mark(*at)),
+            Members::List { positions, count } => {
+                let marks = positions[..*count].iter().map(|position| mark(*position));
+                let here = marks.filter(|mark| mark.0 == index);
+                here.fold(0, |all, mark| all | mark.1)
+            }
             Members::Many { summary, .. } => summary[index],
         }
     }
 
     /// Word `word` of the set; the summary must say that it is not empty.
-    #[inline]
     pub(super) fn word(&self, word: usize) -> u64 {
-        let bit = |position: u16| {
-            if usize::from(position >> 6) == word {
-                1 << (position & 63)
-            } else {
-                0
-            }
-        };
         match self {
-            Members::Pair(first, last) => bit(*first) | bit(*last),
-            Members::Few(positions) => positions.iter().fold(0, |all, at| all | bit(*at)),
+            Members::List { positions, count } => {
+                let here = positions[..*count].iter();
+                let here = here.filter(|position| usize::from(**position >> 6) == word);
+                here.fold(0, |all, position| all | 1 << (position & 63))
+            }
             Members::Many { summary, words } => {
                 let (full, part) = (&summary[..word / 64], summary[word / 64]);
                 let below = part & ((1 << (word % 64)) - 1);
@@ -154,19 +263,89 @@ impl Members<'_> {
     }
 }
 
-/// Makes [`Sets`] while a line is swept: a current set that positions enter and leave, and which is
+impl Sets {
+    /// The set that `class` stands for, which is short.
+    ///
+    /// Without a branch: which way a set is stored is as random as the packets. What is not in a
+    /// block reads the empty one, which is always near. A class that is not short gives a block that
+    /// means nothing.
+    #[inline]
+    pub(super) fn block(&self, class: Class) -> Block {
+        let number = if class.0 < PAIR { class.0 } else { 0 };
+        let stored = self.blocks[number as usize];
+        let [first, last] = pair(class);
+        let above = if first == last {
+            u64::MAX
+        } else {
+            u64::MAX << 16 | last
+        };
+        let paired = Block(above << 16 | first);
+        if class.0 < PAIR { stored } else { paired }
+    }
+
+    /// The blocks of the set that `class` stands for, which is listed; those that there are not are
+    /// empty.
+    pub(super) fn blocks(&self, class: Class) -> [Block; BLOCKS_MAX] {
+        let mut blocks = [Block::EMPTY; BLOCKS_MAX];
+        if class.is_short() {
+            blocks[0] = self.block(class);
+        } else {
+            let (first, count) = class.place();
+            blocks[..count].copy_from_slice(&self.blocks[first..first + count]);
+        }
+        blocks
+    }
+
+    /// The set that `class` stands for.
+    pub(super) fn members(&self, class: Class, layout: &Layout) -> Members<'_> {
+        if !class.is_listed() {
+            let offset = (class.0 & low(MANY_BITS)) as usize;
+            let (summary, words) = self.many[offset..].split_at(self.summary_len);
+            return Members::Many { summary, words };
+        }
+        let (mut positions, mut count) = ([0; BLOCKS_MAX * LANES], 0);
+        for member in self.blocks(class).into_iter().flat_map(Block::members) {
+            positions[count] = layout.position(member.rule());
+            count += 1;
+        }
+        Members::List { positions, count }
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn memory_bytes(&self) -> usize {
+        size_of_val(&*self.blocks) + size_of_val(&*self.many)
+    }
+}
+
+/// The two members of a class that is a pair.
+#[inline]
+fn pair(class: Class) -> [u64; 2] {
+    let members = u64::from(class.0);
+    let mask = u64::from(low(MEMBER_BITS));
+    [members >> MEMBER_BITS & mask, members & mask]
+}
+
+/// Where a position's word is in a summary: which of its words, and the bit.
+fn mark(position: u16) -> (usize, u64) {
+    (usize::from(position >> 12), 1 << ((position >> 6) & 63))
+}
+
+/// Makes [`Sets`] while a line is swept: a current set that rules enter and leave, and which is
 /// interned wherever an interval begins.
 ///
 /// The cost of an interval is that of the words that are not empty, not that of all rules: the hash
-/// is kept up to date position by position.
-pub(super) struct SetsBuilder {
-    few: Vec<u16>,
+/// is kept up to date rule by rule.
+pub(super) struct SetsBuilder<'a> {
+    layout: &'a Layout,
+    /// The member that stands for each rule.
+    members: Vec<Member>,
+    blocks: Vec<Block>,
     many: Vec<u64>,
     index: HashTable<Interned>,
     words: Vec<u64>,
     summary: Vec<u64>,
     hash: u64,
-    population: u32,
+    population: usize,
     bytes_max: usize,
 }
 
@@ -176,23 +355,27 @@ struct Interned {
     class: Class,
 }
 
-impl SetsBuilder {
-    /// Starts with the empty set. The interned sets may hold `bytes_max` bytes.
-    pub(super) fn new(words_len: usize, summary_len: usize, bytes_max: usize) -> SetsBuilder {
+impl SetsBuilder<'_> {
+    /// Starts with the empty set of rules, for which `members` stand. The interned sets may hold
+    /// `bytes_max` bytes.
+    pub(super) fn new(layout: &Layout, members: Vec<Member>, bytes_max: usize) -> SetsBuilder<'_> {
         SetsBuilder {
-            few: vec![0],
+            layout,
+            members,
+            blocks: vec![Block::EMPTY],
             many: Vec::new(),
             index: HashTable::new(),
-            words: vec![0; words_len],
-            summary: vec![0; summary_len],
+            words: vec![0; layout.words_len()],
+            summary: vec![0; layout.summary_len()],
             hash: 0,
             population: 0,
             bytes_max,
         }
     }
 
-    /// Puts a position in, or takes it out.
-    pub(super) fn toggle(&mut self, position: u16) {
+    /// Puts a rule in, or takes it out.
+    pub(super) fn toggle(&mut self, rule: u16) {
+        let position = self.layout.position(usize::from(rule));
         let (word, bit) = (usize::from(position >> 6), 1 << (position & 63));
         self.words[word] ^= bit;
         if self.words[word] & bit != 0 {
@@ -206,7 +389,7 @@ impl SetsBuilder {
         } else {
             self.summary[index] |= mark;
         }
-        self.hash ^= FixedState::with_seed(0).hash_one(position);
+        self.hash ^= FixedState::with_seed(0).hash_one(rule);
     }
 
     /// The current set.
@@ -215,10 +398,10 @@ impl SetsBuilder {
             return Ok(Class::default());
         }
         if self.population <= 2 {
-            let mut positions = self.positions().map(u32::from);
-            let first = positions.next().unwrap_or_default();
-            let last = positions.next().unwrap_or(first);
-            return Ok(Class(PAIR | first << POSITION_BITS | last));
+            let list = self.list();
+            let [first, last] =
+                [list[0], list[self.population - 1]].map(|member| u32::from(member.0));
+            return Ok(Class(PAIR | first << MEMBER_BITS | last));
         }
         let found = self.index.find(self.hash, |known| {
             known.hash == self.hash && self.is_current(known.class)
@@ -226,8 +409,8 @@ impl SetsBuilder {
         if let Some(known) = found {
             return Ok(known.class);
         }
-        let class = if self.population <= FEW_MAX {
-            self.store_few()
+        let class = if self.population <= BLOCKS_MAX * LANES {
+            self.store_blocks()
         } else {
             self.store_many()
         }?;
@@ -248,32 +431,27 @@ impl SetsBuilder {
     pub(super) fn finish(self) -> (Sets, usize) {
         let bytes = self.bytes();
         let summary_len = self.summary.len();
-        (
-            Sets {
-                few: self.few.into(),
-                many: self.many.into(),
-                summary_len,
-            },
-            bytes,
-        )
+        let sets = Sets {
+            blocks: self.blocks.into(),
+            many: self.many.into(),
+            summary_len,
+        };
+        (sets, bytes)
     }
 
     fn bytes(&self) -> usize {
-        size_of_val(&*self.few) + size_of_val(&*self.many)
+        size_of_val(&*self.blocks) + size_of_val(&*self.many)
     }
 
-    fn store_few(&mut self) -> Result<Class, TooLarge> {
-        let class = class_at(FEW, self.few.len())?;
-        let header = self.few.len();
-        self.few.push(0);
-        let positions: Vec<u16> = self.positions().collect();
-        self.few.extend(positions);
-        self.few[header] = u16::try_from(self.population).map_err(|_| TooLarge)?;
+    fn store_blocks(&mut self) -> Result<Class, TooLarge> {
+        let blocks = self.list_blocks();
+        let class = Class::in_blocks(self.blocks.len(), blocks.len())?;
+        self.blocks.extend(blocks);
         Ok(class)
     }
 
     fn store_many(&mut self) -> Result<Class, TooLarge> {
-        let class = class_at(MANY, self.many.len())?;
+        let class = Class::in_many(self.many.len())?;
         self.many.extend_from_slice(&self.summary);
         self.many
             .extend(nonempty(&self.summary).map(|word| self.words[word]));
@@ -282,12 +460,12 @@ impl SetsBuilder {
 
     /// Whether an interned set equals the current one.
     fn is_current(&self, class: Class) -> bool {
-        let at = (class.0 & !STORED) as usize;
-        if class.0 & STORED == FEW {
-            let count = usize::from(self.few[at]);
-            let positions = self.few[at + 1..][..count].iter();
-            return count == self.population as usize && positions.copied().eq(self.positions());
+        if class.is_listed() {
+            let (first, count) = class.place();
+            return self.population <= BLOCKS_MAX * LANES
+                && self.list_blocks() == self.blocks[first..first + count];
         }
+        let at = (class.0 & low(MANY_BITS)) as usize;
         let (summary, words) = self.many[at..].split_at(self.summary.len());
         summary == self.summary
             && nonempty(&self.summary)
@@ -295,20 +473,18 @@ impl SetsBuilder {
                 .all(|(word, &stored)| self.words[word] == stored)
     }
 
-    /// The positions of the current set, ascending.
-    fn positions(&self) -> impl Iterator<Item = u16> + '_ {
-        nonempty(&self.summary).flat_map(|word| {
-            let first = word * 64;
-            bits(self.words[word]).map(move |bit| u16::try_from(first + bit).unwrap_or(u16::MAX))
-        })
+    fn list_blocks(&self) -> Vec<Block> {
+        self.list().chunks(LANES).map(Block::of).collect()
     }
-}
 
-fn class_at(stored: u32, offset: usize) -> Result<Class, TooLarge> {
-    let offset = u32::try_from(offset)
-        .ok()
-        .filter(|offset| offset & STORED == 0);
-    offset.map(|offset| Class(stored | offset)).ok_or(TooLarge)
+    /// The members of the current set, ascending by rule.
+    fn list(&self) -> Vec<Member> {
+        let rules = nonempty(&self.summary)
+            .flat_map(|word| bits(self.words[word]).map(move |bit| self.layout.rule_at(word, bit)));
+        let mut rules: Vec<usize> = rules.collect();
+        rules.sort_unstable();
+        rules.into_iter().map(|rule| self.members[rule]).collect()
+    }
 }
 
 /// The words that a summary says are not empty, ascending.

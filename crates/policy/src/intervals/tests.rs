@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
@@ -10,27 +12,38 @@ fn linear<P: Point>(cuts: &[(P, u32)], point: P) -> u32 {
 }
 
 /// Asks at every cut, before it, after it, and at both ends of the line.
-fn check<P: Point + std::fmt::Debug, const F: usize, const L: usize>(
-    new: fn(Vec<(P, u32)>) -> Intervals<P, F, L>,
+fn check<P: Point + std::fmt::Debug>(
     cuts: Vec<(P, u32)>,
     before: impl Fn(P) -> P,
 ) -> Result<(), TestCaseError> {
-    let tree = new(cuts.clone());
+    let line = P::Line::new(cuts.clone());
     let around = |cut: &(P, u32)| [before(cut.0), cut.0, cut.0.next().unwrap_or(P::MAX)];
     let points = cuts.iter().flat_map(around).chain([P::MIN, P::MAX]);
     for point in points {
-        prop_assert_eq!(tree.get(point), linear(&cuts, point), "at {:?}", point);
+        prop_assert_eq!(line.get(point), linear(&cuts, point), "at {:?}", point);
     }
     Ok(())
 }
 
+/// Cuts that crowd in a few places, in steps of a power of two.
+fn crowds() -> impl Strategy<Value = BTreeMap<u32, u32>> {
+    let crowd = (any::<u32>(), 0..12_u32, 0..300_u32);
+    vec(crowd, 0..5).prop_map(|crowds| {
+        let mut cuts = BTreeMap::new();
+        for (first, step, count) in crowds {
+            cuts.extend((0..count).map(|index| (first.wrapping_add(index << step), index % 3)));
+        }
+        cuts
+    })
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn finds_what_a_scan_finds(
         ports in btree_map(any::<u16>(), 0..4_u32, 0..1_500),
-        v4 in btree_map(any::<u32>(), 0..4_u32, 0..500),
+        v4 in prop_oneof![btree_map(any::<u32>(), 0..4_u32, 0..500), crowds()],
         v6 in btree_map(any::<u128>(), 0..4_u32, 0..500),
         edges in any::<[bool; 2]>(),
     ) {
@@ -45,12 +58,9 @@ proptest! {
             v4.insert(u32::MAX, 8);
             v6.insert(u128::MAX, 8);
         }
-        let cuts = ports.into_iter().collect();
-        check(Intervals::<_, PORT_NODE, PORT_LEAF>::new, cuts, |point| point.saturating_sub(1))?;
-        let cuts = v4.into_iter().collect();
-        check(Intervals::<_, V4_NODE, V4_LEAF>::new, cuts, |point| point.saturating_sub(1))?;
-        let cuts = v6.into_iter().collect();
-        check(Intervals::<_, V6_NODE, V6_LEAF>::new, cuts, |point| point.saturating_sub(1))?;
+        check(ports.into_iter().collect(), |point: u16| point.saturating_sub(1))?;
+        check(v4.into_iter().collect(), |point: u32| point.saturating_sub(1))?;
+        check(v6.into_iter().collect(), |point: u128| point.saturating_sub(1))?;
     }
 
     #[test]
@@ -81,4 +91,27 @@ fn two_halves_are_the_whole() {
     let halves = [(0x8000, u16::MAX), (0, 0x7fff)];
     assert!(Coverage::of(halves.into_iter()).is_whole());
     assert!(!Coverage::of([(1, u16::MAX)].into_iter()).is_whole());
+}
+
+/// Every place holds half of the cuts around it, so that each level of a directory has one bucket
+/// with nearly all of them: the worst there is.
+#[test]
+fn crowds_within_crowds_cost_depth_and_little_memory() {
+    let mut cuts = BTreeMap::new();
+    for level in 0..28_u32 {
+        for index in 0..16_u32 {
+            cuts.insert(index << level, level * 16 + index);
+        }
+    }
+    for host in 0..4_096_u32 {
+        cuts.insert(0x8000_0000 | host, host);
+    }
+    let cuts: Vec<(u32, u32)> = cuts.into_iter().collect();
+    check(cuts.clone(), |point: u32| point.saturating_sub(1)).expect("as a scan finds");
+    let bytes = <u32 as Point>::Line::new(cuts.clone()).memory_bytes();
+    assert!(
+        bytes < cuts.len() * 64,
+        "{bytes} bytes for {} cuts",
+        cuts.len()
+    );
 }

@@ -194,16 +194,16 @@ fn the_classifier_has_a_limit_of_its_own() {
     };
     let rules = |count| vec![rule("r", 100, Access::Allow); count];
     assert_eq!(
-        refusal(limits, &with_rules(rules(28_673))),
+        refusal(limits, &with_rules(rules(16_385))),
         CompileError::TooMany {
             what: Counted::Rules,
             place: "rule set `NicGroup`".to_owned(),
-            count: 28_673,
-            max: 28_672,
+            count: 16_385,
+            max: 16_384,
         }
     );
     Compiler::new(limits)
-        .compile(&with_rules(rules(28_672)))
+        .compile(&with_rules(rules(16_384)))
         .expect("as many as there may be");
 }
 

@@ -85,7 +85,7 @@ fn rules(accesses: &'static [Access]) -> impl Strategy<Value = RuleInput> {
 }
 
 /// Rule sets of a layer: mostly of a few rules, sometimes of several words of them.
-pub(super) fn rule_sets(layer: Layer) -> impl Strategy<Value = RuleSetInput> {
+pub(crate) fn rule_sets(layer: Layer) -> impl Strategy<Value = RuleSetInput> {
     let accesses: &[Access] = match layer {
         Layer::SecurityAdmin => &[Access::Allow, Access::Deny, Access::AlwaysAllow],
         Layer::NicGroup | Layer::SubnetGroup => &[Access::Allow, Access::Deny],
@@ -105,7 +105,7 @@ pub(super) fn rule_sets(layer: Layer) -> impl Strategy<Value = RuleSetInput> {
     })
 }
 
-pub(super) fn tuples() -> impl Strategy<Value = Tuple> {
+pub(crate) fn tuples() -> impl Strategy<Value = Tuple> {
     let ports = || prop_oneof![4 => select(&PORTS[..]), 1 => any::<u16>()];
     let protocols = prop_oneof![4 => select(&PROTOCOLS[..]), 1 => any::<u8>()];
     let whole = (addresses(), addresses(), protocols, ports(), ports());

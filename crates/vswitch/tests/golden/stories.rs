@@ -10,6 +10,7 @@ use wire::compose::{self, Endpoint, Packet};
 use wire::icmp_reply::{IcmpError, Responder, icmp_error};
 
 use super::Timed;
+use crate::model::afar::{Afar, congested};
 use crate::model::bench::{Bench, Talk, via_router};
 use crate::model::rules::{Narrow, allow, deny, nic_group, set};
 use crate::model::world::{World, remote, v4};
@@ -290,7 +291,37 @@ fn policy_changes(bench: &Bench) -> Vec<Timed> {
 }
 
 fn uplink(bench: &Bench) -> Vec<Timed> {
-    let mut talk = Talk::new(bench, 1, 2);
-    talk.server.ip = v4(0, 1, 1);
-    timed([talk.ask(ACK), talk.syn(), talk.ask(ACK), talk.ask_udp(b"?")])
+    let server = Afar::new(9, 0, v4(0, 1, 1), 443);
+    let talk = Talk {
+        server: server.end,
+        ..Talk::new(bench, 1, 2)
+    };
+    let client = Afar::new(9, 0, v4(0, 1, 1), 40_000);
+    let called = bench.end(2, 443);
+    let answers = Talk {
+        client: called,
+        server: client.end,
+    };
+    let capable = Packet {
+        dscp_ecn: 0b10,
+        ..Packet::new(&server.end, &talk.client, b"slowly")
+    };
+    let stranger = Afar { host: 7, ..client };
+    let unknown = Afar { vnet: 9, ..client };
+    timed([
+        talk.ask(ACK),
+        talk.syn(),
+        server.tcp(&talk.client, SYN_ACK),
+        talk.ask(ACK),
+        congested(server.wrap(&capable.tcp(ACK, 1, 1))),
+        congested(server.tcp(&talk.client, ACK)),
+        talk.ask_udp(b"?"),
+        client.tcp(&called, SYN),
+        answers.ask(SYN_ACK),
+        client.tcp(&called, ACK),
+        client.udp(&called, &[0; 1_600]),
+        answers.ask_udp(&[0; 1_440]),
+        stranger.tcp(&called, SYN),
+        unknown.tcp(&called, SYN),
+    ])
 }

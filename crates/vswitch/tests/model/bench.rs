@@ -54,6 +54,7 @@ impl Bench {
         for nic in &world.input.nics {
             switch.add_port(nic.port, PortMode::Synthetic);
         }
+        switch.add_port(PortId::UPLINK, PortMode::Synthetic);
         Bench {
             switch,
             world,

@@ -5,8 +5,10 @@
 //! compiled form. Refusals are kept, because a refusal that is remembered is what it was when it was
 //! remembered. It has no limits.
 
+mod afar;
 mod connections;
 mod frames;
+mod uplink;
 mod ways;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,6 +22,7 @@ use wire::{IpPacket, Kind, L4, MacAddr, dissect};
 
 use self::connections::Entry;
 use self::frames::Parts;
+pub(crate) use self::frames::sum_ipv4_header;
 
 /// What the naive switch says of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +56,8 @@ pub(crate) struct NaiveSwitch {
     entries: HashMap<FlowKey, Entry>,
     fragments: HashMap<FragmentKey, ((u16, u16), Tick)>,
     timeouts: Timeouts,
+    /// How often a connection followed its opener to another host, or here.
+    pub(crate) relocations: u32,
 }
 
 type Judged<T> = Result<T, DropReason>;
@@ -69,11 +74,14 @@ impl NaiveSwitch {
             ports: input
                 .nics
                 .iter()
-                .map(|nic| (nic.port, up.clone()))
+                .map(|nic| nic.port)
+                .chain([PortId::UPLINK])
+                .map(|port| (port, up.clone()))
                 .collect(),
             entries: HashMap::new(),
             fragments: HashMap::new(),
             timeouts: Timeouts::default(),
+            relocations: 0,
         }
     }
 
@@ -134,25 +142,28 @@ impl NaiveSwitch {
             }
             Err(reason) => Outcome::Dropped(reason),
         };
-        if let Outcome::Deliver(receiver) = outcome {
-            let counters = &mut self.ports.get_mut(&receiver).expect("it is up").counters;
-            counters.to_guest_packets += 1;
-            counters.to_guest_bytes += frame.len() as u64;
-        }
-        if let Outcome::Dropped(reason) = outcome {
-            let drops = &mut self
-                .ports
-                .get_mut(&port)
-                .expect("a port of the world")
-                .counters
-                .drops;
-            drops.add(reason, 1, frame.len() as u64);
-        }
+        self.count_outcome(port, outcome, frame.len());
         Expected {
             outcome,
             frame: sent,
             replies,
         }
+    }
+
+    /// What was received, and what was dropped of what `port` is counted for.
+    fn count_outcome(&mut self, port: PortId, outcome: Outcome, bytes: usize) {
+        let (to, bytes) = match outcome {
+            Outcome::Deliver(receiver) => (receiver, bytes as u64),
+            Outcome::Uplink { encap, .. } => (PortId::UPLINK, bytes as u64 + outer_len(&encap)),
+            Outcome::Answered => return,
+            Outcome::Dropped(reason) => {
+                let port = self.ports.get_mut(&port).expect("a port of the world");
+                return port.counters.drops.add(reason, 1, bytes as u64);
+            }
+        };
+        let counters = &mut self.ports.get_mut(&to).expect("it is up").counters;
+        counters.to_guest_packets += 1;
+        counters.to_guest_bytes += bytes;
     }
 
     /// Replies are the switch's to compose; here they are only counted.
@@ -200,10 +211,24 @@ impl NaiveSwitch {
         if dissection.dst != vswitch::router_mac() {
             return Err(DropReason::UnknownDestinationMac);
         }
-        let way = self.find_way(&nic, &ip, frame, now)?;
-        let sent = self.send(&nic, way.to, &ip, frame, gso, replies);
-        if let (Ok(_), Some(parts)) = (&sent, &way.counted) {
-            self.record(parts, frame.len(), now);
+        self.forward(&nic, nic.port, &ip, frame, gso, now, replies)
+    }
+
+    /// A unicast packet, from the NIC or off the uplink for it.
+    fn forward(
+        &mut self,
+        nic: &NicInput,
+        from: PortId,
+        ip: &IpPacket,
+        frame: &[u8],
+        gso: Option<Gso>,
+        now: Tick,
+        replies: &mut bool,
+    ) -> Judged<Handled> {
+        let way = self.find_way(nic, from, ip, frame, now)?;
+        let sent = self.send(nic, &way, ip, frame, gso, replies);
+        if let (Ok(_), true) = (&sent, way.counted) {
+            self.record(&way.parts, frame.len(), now);
         }
         sent
     }
@@ -212,22 +237,26 @@ impl NaiveSwitch {
     fn find_way(
         &mut self,
         nic: &NicInput,
+        from: PortId,
         ip: &IpPacket,
         frame: &[u8],
         now: Tick,
     ) -> Judged<Found> {
+        let mut parts = Parts::read(from, ip, frame);
         if let L4::IcmpError { inner } = ip.l4 {
-            frames::admit(nic, ip.src, ip.dst)?;
-            self.count_first(nic.port);
+            frames::admit(nic, &parts.key)?;
+            self.count_first(from);
             let inner = inner.ok_or(DropReason::IcmpErrorNoFlow)?;
-            let key =
-                frames::answer_key(nic.port, ip, &inner).ok_or(DropReason::IcmpErrorNoFlow)?;
+            let key = frames::answer_key(from, ip, &inner).ok_or(DropReason::IcmpErrorNoFlow)?;
             let to = self.judge_error(nic, &key, now)?;
-            return Ok(Found { to, counted: None });
+            return Ok(Found {
+                to,
+                parts,
+                counted: false,
+            });
         }
-        let mut parts = Parts::read(nic.port, ip, frame);
         let fragment = ip.fragment.map(|fragment| FragmentKey {
-            port: nic.port,
+            port: from,
             src: ip.src,
             dst: ip.dst,
             protocol: ip.proto,
@@ -249,7 +278,8 @@ impl NaiveSwitch {
         match judged {
             Ok(to) => Ok(Found {
                 to,
-                counted: Some(parts),
+                parts,
+                counted: true,
             }),
             Err(reason) => {
                 self.record(&parts, frame.len(), now);
@@ -267,16 +297,26 @@ impl NaiveSwitch {
         }
     }
 
-    fn count_first(&mut self, port: PortId) {
-        self.ports
-            .get_mut(&port)
-            .expect("a port of the world")
-            .counters
-            .first_packets += 1;
+    fn count_first(&mut self, from: PortId) {
+        self.charged(from).first_packets += 1;
     }
 
+    /// The counters of who pays for what is not a hit: the sender or, for what came off it, the
+    /// uplink.
+    fn charged(&mut self, from: PortId) -> &mut PortCounters {
+        let payer = if from.0 >= 0x8000 {
+            PortId::UPLINK
+        } else {
+            from
+        };
+        let port = self.ports.get_mut(&payer).expect("a port of the world");
+        &mut port.counters
+    }
+
+    /// The NIC behind a port, or that a marked port is about.
     fn nic(&self, port: PortId) -> Option<&NicInput> {
-        self.input.nics.iter().find(|nic| nic.port == port)
+        let number = port.0 & 0x7fff;
+        self.input.nics.iter().find(|nic| nic.port.0 == number)
     }
 
     /// Follows what the table let go of by age, if it might.
@@ -361,6 +401,12 @@ enum Handled {
 
 struct Found {
     to: ways::Way,
-    /// The flow that counts the packet; an ICMP error has none.
-    counted: Option<Parts>,
+    parts: Parts,
+    /// Whether a flow counts the packet; none does an ICMP error.
+    counted: bool,
+}
+
+/// The outer headers: Ethernet, IP, UDP, VXLAN.
+fn outer_len(encap: &flow::Encap) -> u64 {
+    14 + if encap.outer_dst.is_ipv4() { 20 } else { 40 } + 8 + 8
 }

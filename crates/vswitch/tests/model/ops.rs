@@ -1,17 +1,20 @@
 //! What happens in a random trace, and its doing: to the switch and to the naive one.
 
+mod afar;
 mod edits;
 mod explained;
 mod packets;
 
 use std::time::Duration;
 
-use flow::{PortId, TcpFlags};
+use flow::{Encap, PortId, TcpFlags};
 use vswitch::{Gso, Outcome, PortCounters};
 use wire::MacAddr;
 
+pub(crate) use self::afar::{Tunnel, What as Inside, Wrapping};
 pub(crate) use self::edits::{Edit, Place};
 pub(crate) use self::packets::{Odd, Order, Shape, What, Who};
+use super::afar::Arrived;
 use super::bench::{Bench, ROOMY};
 use super::naive_switch::NaiveSwitch;
 use super::strategies::WorldPlan;
@@ -84,11 +87,14 @@ pub(crate) enum Op {
         from: usize,
         bytes: Vec<u8>,
     },
+    /// What another host puts into a tunnel to this one.
+    Afar(Tunnel),
     Edit(Edit),
     SetUp {
         nic: usize,
         up: bool,
     },
+    SetUplink(bool),
     Pass(Duration),
     Sweep,
 }
@@ -96,13 +102,21 @@ pub(crate) enum Op {
 /// Both switches, and what was sent through them.
 pub(crate) struct Driver {
     pub(crate) bench: Bench,
-    naive: NaiveSwitch,
+    pub(crate) naive: NaiveSwitch,
     /// By whom, and how it was sent.
     sent: Vec<(PortId, Vec<u8>)>,
     /// By whom, and how it was received.
     pub(crate) received: Vec<(PortId, Vec<u8>)>,
+    /// What went to other hosts: from which port, how, and in which tunnel.
+    pub(crate) away: Vec<(PortId, Vec<u8>, Encap)>,
+    /// What came from other hosts, with outer headers.
+    arrived: Vec<Vec<u8>>,
+    /// And what became of it.
+    pub(crate) landed: Vec<Arrived>,
     /// What was reached, for those who want to know whether traces go anywhere.
     pub(crate) reached: Vec<Outcome>,
+    /// How many frames off the uplink were delivered.
+    pub(crate) off_uplink: u32,
 }
 
 impl Driver {
@@ -115,7 +129,11 @@ impl Driver {
             naive,
             sent,
             received,
+            away: Vec::new(),
+            arrived: Vec::new(),
+            landed: Vec::new(),
             reached: Vec::new(),
+            off_uplink: 0,
         }
     }
 
@@ -130,6 +148,17 @@ impl Driver {
                     false => self.bench.switch.set_down(port),
                 }
             }
+            Op::SetUplink(up) => {
+                self.naive.set_up(PortId::UPLINK, *up);
+                match up {
+                    true => {
+                        let mode = flow::PortMode::Synthetic;
+                        self.bench.switch.add_port(PortId::UPLINK, mode);
+                    }
+                    false => self.bench.switch.set_down(PortId::UPLINK),
+                }
+            }
+            Op::Afar(tunnel) => self.arrive_all(tunnel),
             Op::Pass(time) => self.bench.pass(*time),
             Op::Sweep => self.sweep(),
             packet => self.send_all(packet),
@@ -139,13 +168,10 @@ impl Driver {
     /// What is left must be the same, too.
     pub(crate) fn finish(&mut self) {
         self.naive.compare_flows(self.bench.switch.flows());
-        for nic in &self.bench.world.input.nics {
-            let view = self
-                .bench
-                .switch
-                .port(nic.port)
-                .expect("a port of the world");
-            assert_eq!(view.counters, self.naive.counters(nic.port), "{}", nic.port);
+        let nics = self.bench.world.input.nics.iter().map(|nic| nic.port);
+        for port in nics.chain([PortId::UPLINK]) {
+            let view = self.bench.switch.port(port).expect("a port of the world");
+            assert_eq!(view.counters, self.naive.counters(port), "{port}");
         }
         // Twice, as what was active is queued again once.
         for _ in 0..2 {
@@ -161,7 +187,10 @@ impl Driver {
     /// A counter of all ports.
     pub(crate) fn sum(&self, counter: fn(&PortCounters) -> u64) -> u64 {
         let nics = self.bench.world.input.nics.iter();
-        nics.map(|nic| counter(self.naive.counters(nic.port))).sum()
+        nics.map(|nic| nic.port)
+            .chain([PortId::UPLINK])
+            .map(|port| counter(self.naive.counters(port)))
+            .sum()
     }
 
     fn sweep(&mut self) {
@@ -176,7 +205,13 @@ impl Driver {
     }
 
     fn send_all(&mut self, op: &Op) {
-        for (port, frame, gso) in self.frames(op) {
+        let frames = self.frames(op);
+        // Now and then, so that what was seen ahead is used at once, later, or not at all.
+        if self.sent.len().is_multiple_of(2) {
+            let ahead = frames.iter().map(|(port, frame, _)| (*port, &frame[..]));
+            self.bench.switch.look_ahead(ahead);
+        }
+        for (port, frame, gso) in frames {
             self.send(port, &frame, gso);
         }
     }
@@ -202,8 +237,10 @@ impl Driver {
         if let Some(explained) = explained {
             explained.agrees_with(got.outcome);
         }
-        if let Outcome::Deliver(receiver) = got.outcome {
-            self.received.push((receiver, got.frame));
+        match got.outcome {
+            Outcome::Deliver(receiver) => self.received.push((receiver, got.frame)),
+            Outcome::Uplink { encap, .. } => self.away.push((port, got.frame, encap)),
+            Outcome::Answered | Outcome::Dropped(_) => {}
         }
         self.sent.push((port, frame.to_vec()));
         self.reached.push(got.outcome);

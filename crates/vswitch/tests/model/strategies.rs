@@ -15,7 +15,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-pub(crate) use self::traces::traces;
+pub(crate) use self::traces::{moving_traces, traces};
 use super::rules::rule;
 use super::world::{World, net, remote, route, v4, v6, vnet_prefixes};
 
@@ -81,6 +81,8 @@ enum HopPlan {
     Gateway,
     /// A NIC, by its address.
     Appliance(usize),
+    /// A NIC of another host.
+    ApplianceAfar(u8),
     Vnet(u8),
 }
 
@@ -94,6 +96,9 @@ impl WorldPlan {
             nic.decrement_ttl = plan.router_hop;
             nic.mtu = plan.mtu;
             nic.addresses.extend(floating);
+            // So that what is on another host can come here.
+            nic.addresses
+                .extend([v4(plan.vnet, 1, 1), v6(plan.vnet, 1, 1)]);
             for address in floating {
                 world.map(
                     plan.vnet,
@@ -105,6 +110,12 @@ impl WorldPlan {
         for vnet in 0..VNETS {
             for address in [v4(vnet, 1, 1), v6(vnet, 1, 1)] {
                 world.map(vnet, address, Some(remote(9, vnet)));
+            }
+        }
+        for (low, _) in (0..).zip(self.peered).filter(|(_, peered)| *peered) {
+            for (own, other) in [(low, low + 1), (low + 1, low)] {
+                let vnets = world.receive_off_uplink(own);
+                vnets.push(VnetId(other.into()));
             }
         }
         let addresses = SetPlan::addresses(&world);
@@ -229,6 +240,10 @@ impl RoutePlan {
                     HopPlan::Internet => NextHop::Internet,
                     HopPlan::Gateway => NextHop::Gateway,
                     HopPlan::Vnet(vnet) => NextHop::Vnet(VnetId(vnet.into())),
+                    HopPlan::ApplianceAfar(vnet) if family == 0 => {
+                        NextHop::Appliance(v4(vnet, 1, 1))
+                    }
+                    HopPlan::ApplianceAfar(vnet) => NextHop::Appliance(v6(vnet, 1, 1)),
                     HopPlan::Appliance(nic) => {
                         NextHop::Appliance(addresses[nic % addresses.len()][family])
                     }
@@ -246,6 +261,15 @@ pub(crate) fn worlds() -> impl Strategy<Value = WorldPlan> {
         [prop::bool::weighted(0.8), prop::bool::weighted(0.8)],
     )
         .prop_map(|(nics, peered)| WorldPlan { nics, peered })
+}
+
+/// One network.
+pub(crate) fn small_worlds() -> impl Strategy<Value = WorldPlan> {
+    worlds().prop_map(|mut world| {
+        world.nics.truncate(3);
+        world.nics.iter_mut().for_each(|nic| nic.vnet = 0);
+        world
+    })
 }
 
 fn nics() -> impl Strategy<Value = NicPlan> {
@@ -324,6 +348,7 @@ fn routes() -> impl Strategy<Value = Vec<RoutePlan>> {
         1 => Just(HopPlan::Internet),
         1 => Just(HopPlan::Gateway),
         8 => (0usize..6).prop_map(HopPlan::Appliance),
+        2 => (0..VNETS).prop_map(HopPlan::ApplianceAfar),
         1 => (0..VNETS).prop_map(HopPlan::Vnet),
     ];
     let to = prop_oneof![

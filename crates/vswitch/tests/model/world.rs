@@ -1,6 +1,8 @@
 //! Worlds: virtual networks, NICs, routes and mappings, in a few words.
 //!
 //! NIC `n` of network `v` has 10.v.0.n, fd00:v::n and an address of Ethernet that says the same.
+//! Network `v` has VNI 5000 + `v`. This host's provider address is 192.0.2.1; host `h` has
+//! 192.0.2.`h`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -9,15 +11,54 @@ use flow::{Encap, PortId};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use policy::input::{
     MappingInput, MappingTarget, NextHop, NicInput, PolicyInput, RouteInput, RouteSource,
-    RouteTableInput, RuleSetInput, VnetId,
+    RouteTableInput, RuleSetInput, SegmentInput, UplinkInput, VnetId,
 };
 use wire::compose::Endpoint;
 use wire::{MacAddr, Vni};
 
 /// A policy in the making.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct World {
     pub(crate) input: PolicyInput,
+}
+
+/// An underlay of 1,500 bytes, with room for another tunnel's headers of IPv4.
+pub(crate) const UPLINK: UplinkInput = UplinkInput { mtu: 1_450 };
+
+impl Default for World {
+    /// Nothing but an uplink.
+    fn default() -> World {
+        World {
+            input: PolicyInput {
+                uplink: Some(UPLINK),
+                ..PolicyInput::default()
+            },
+        }
+    }
+}
+
+pub(crate) fn vni(vnet: u8) -> Vni {
+    Vni::new(5_000 + u32::from(vnet)).expect("24 bits")
+}
+
+/// The provider address of a host.
+pub(crate) fn provider(host: u8) -> IpAddr {
+    Ipv4Addr::new(192, 0, 2, host).into()
+}
+
+/// How this host reaches another.
+pub(crate) fn tunnel(host: u8, vnet: u8) -> Encap {
+    Encap {
+        outer_src: provider(1),
+        outer_dst: provider(host),
+        vni: vni(vnet),
+        dst_port: 4789,
+    }
+}
+
+/// The Ethernet address of the NIC behind a remote mapping.
+pub(crate) fn remote_mac(host: u8) -> MacAddr {
+    MacAddr([2, 1, 0, 0, 0, host])
 }
 
 pub(crate) fn v4(vnet: u8, third: u8, last: u8) -> IpAddr {
@@ -70,16 +111,19 @@ pub(crate) fn system_routes(vnet: u8) -> Vec<RouteInput> {
 
 /// Where a remote NIC is.
 pub(crate) fn remote(host: u8, vnet: u8) -> MappingTarget {
-    let encap = Encap {
-        outer_src: Ipv4Addr::new(192, 0, 2, 1).into(),
-        outer_dst: Ipv4Addr::new(192, 0, 2, host).into(),
-        vni: Vni::new(5_000 + u32::from(vnet)).expect("24 bits"),
-        dst_port: 4789,
-    };
     MappingTarget::Remote {
-        mac: [2, 1, 0, 0, 0, host],
-        encap,
+        mac: remote_mac(host).0,
+        encap: tunnel(host, vnet),
         vni_of_sender: false,
+    }
+}
+
+/// The same, reached with the VNI of the sender's network.
+pub(crate) fn remote_by_sender(host: u8, vnet: u8) -> MappingTarget {
+    MappingTarget::Remote {
+        mac: remote_mac(host).0,
+        encap: tunnel(host, vnet),
+        vni_of_sender: true,
     }
 }
 
@@ -96,6 +140,7 @@ impl World {
     /// A NIC without groups.
     pub(crate) fn add_nic(&mut self, port: u8, vnet: u8) -> &mut NicInput {
         let id = PortId(port.into());
+        self.receive_off_uplink(vnet);
         let addresses = vec![v4(vnet, 0, port), v6(vnet, 0, port)];
         for &address in &addresses {
             self.map(vnet, address, Some(MappingTarget::Port(id)));
@@ -104,7 +149,7 @@ impl World {
             subnets: Vec::new(),
             primary: true,
             dns_servers: Vec::new(),
-            vni: Vni::MAX,
+            vni: vni(vnet),
             port: id,
             name: format!("nic{port}"),
             addresses,
@@ -124,6 +169,21 @@ impl World {
             }),
         });
         self.input.nics.last_mut().expect("just pushed")
+    }
+
+    /// What may come off the uplink with the VNI of this network.
+    pub(crate) fn receive_off_uplink(&mut self, vnet: u8) -> &mut Vec<VnetId> {
+        let segments = &mut self.input.segments;
+        let known = segments.iter().position(|segment| segment.vni == vni(vnet));
+        let index = known.unwrap_or_else(|| {
+            let vnets = vec![VnetId(vnet.into())];
+            segments.push(SegmentInput {
+                vni: vni(vnet),
+                vnets,
+            });
+            segments.len() - 1
+        });
+        &mut segments[index].vnets
     }
 
     pub(crate) fn nic(&mut self, port: u8) -> &mut NicInput {

@@ -6,9 +6,10 @@ use vswitch::Outcome;
 use wire::TcpFlags;
 use wire::compose::Endpoint;
 
+use crate::model::afar::Afar;
 use crate::model::bench::{Bench, Talk, dropped, to};
 use crate::model::rules::{deny, nic_group};
-use crate::model::world::{World, remote, route, v4, vnet_prefixes};
+use crate::model::world::{World, remote, remote_mac, route, v4, vnet_prefixes};
 
 const ACK: TcpFlags = TcpFlags::ACK;
 const SYN_ACK: TcpFlags = TcpFlags(TcpFlags::SYN.0 | ACK.0);
@@ -203,12 +204,22 @@ fn a_connection_follows_its_address_to_another_host() {
         panic!("on another host")
     };
     let sent = bench.send(1, &talk.ask(ACK));
-    assert_eq!(sent.outcome, Outcome::Uplink(encap));
+    let source_port = flow::outer_source_port(&talk.key(1, 6));
+    assert_eq!(sent.outcome, Outcome::Uplink { encap, source_port });
     assert_eq!(sent.frame[..6], mac);
+    assert_eq!(state(&bench, &talk), Some(TcpState::Established));
+    let afar = Afar {
+        end: Endpoint {
+            mac: remote_mac(9),
+            ..talk.server
+        },
+        ..Afar::new(9, 0, SHARED, 443)
+    };
+    assert_eq!(bench.arrival(&afar.tcp(&talk.client, ACK)), to(1));
     assert_eq!(
         bench.switch.flows().len(),
-        1,
-        "the answers are not this host's to judge"
+        2,
+        "nothing is left at the old port"
     );
 }
 

@@ -2,19 +2,14 @@
 
 use core::net::Ipv6Addr;
 
+use super::options::{self, LINK_LAYER_LEN, SOURCE_LINK_LAYER, TARGET_LINK_LAYER};
 use super::{HEADER_LEN, Icmpv6View};
 use crate::{
     Header, MacAddr, ParseError,
     octets::{array_at, put},
 };
 
-/// Option that carries the sender's link-layer address.
-pub(super) const OPTION_SOURCE: u8 = 1;
-/// Option that carries the target's link-layer address.
-pub(super) const OPTION_TARGET: u8 = 2;
-
 const TARGET_LEN: usize = 16;
-const MAC_OPTION_LEN: usize = 8;
 
 const ROUTER: u32 = 1 << 31;
 const SOLICITED: u32 = 1 << 30;
@@ -30,7 +25,7 @@ pub struct NeighbourSolicitView {
 impl NeighbourSolicitView {
     /// Checks the length and walks the options. The caller has looked at the type.
     pub fn new(message: Icmpv6View<'_>) -> Result<Self, ParseError> {
-        let (target, source_mac) = target_and_mac(message.payload(), OPTION_SOURCE)?;
+        let (target, source_mac) = target_and_mac(message.payload(), SOURCE_LINK_LAYER)?;
         Ok(Self { target, source_mac })
     }
 
@@ -58,7 +53,7 @@ pub struct NeighbourAdvertView {
 impl NeighbourAdvertView {
     /// Checks the length and walks the options. The caller has looked at the type.
     pub fn new(message: Icmpv6View<'_>) -> Result<Self, ParseError> {
-        let (target, target_mac) = target_and_mac(message.payload(), OPTION_TARGET)?;
+        let (target, target_mac) = target_and_mac(message.payload(), TARGET_LINK_LAYER)?;
         Ok(Self {
             flags: message.word(),
             target,
@@ -101,32 +96,20 @@ impl NeighbourAdvertView {
 fn target_and_mac(body: &[u8], wanted: u8) -> Result<(Ipv6Addr, Option<MacAddr>), ParseError> {
     let header = Header::Icmpv6;
     let truncated = |need, have| ParseError::Truncated { header, need, have };
-    let (target, mut options): (&[u8; TARGET_LEN], _) = body
+    let (target, rest): (&[u8; TARGET_LEN], _) = body
         .split_first_chunk()
         .ok_or(truncated(HEADER_LEN + TARGET_LEN, HEADER_LEN + body.len()))?;
     let mut mac = None;
-    while let [kind, units, ..] = *options {
-        let len = usize::from(units) * 8;
-        // RFC 4861 section 4.6: a node discards a packet that has an option of length zero.
-        if len == 0 {
-            return Err(ParseError::BadHeaderLength { header, found: 0 });
-        }
-        let (option, rest) = options
-            .split_at_checked(len)
-            .ok_or(truncated(len, options.len()))?;
-        if kind == wanted && len == MAC_OPTION_LEN {
+    options::walk(rest, |kind, option| {
+        if kind == wanted && option.len() == LINK_LAYER_LEN {
             mac = Some(MacAddr(array_at(option, 2)));
         }
-        options = rest;
-    }
-    if !options.is_empty() {
-        return Err(truncated(MAC_OPTION_LEN, options.len()));
-    }
+    })?;
     Ok((Ipv6Addr::from(*target), mac))
 }
 
 pub(super) const fn message_len(mac: Option<MacAddr>) -> usize {
-    let option = if mac.is_some() { MAC_OPTION_LEN } else { 0 };
+    let option = if mac.is_some() { LINK_LAYER_LEN } else { 0 };
     HEADER_LEN + TARGET_LEN + option
 }
 

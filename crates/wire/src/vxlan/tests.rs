@@ -74,6 +74,33 @@ fn the_outer_headers_are_those_asked_for() {
 }
 
 #[test]
+fn without_ethernet_the_rest_is_the_same() {
+    for v6 in [false, true] {
+        let encap = encap(v6);
+        let whole = pushed(&encap, &inner());
+        let mut out = vec![0xaa; whole.len()];
+        let len = push_vxlan_ip(&inner(), &encap, &mut out).unwrap();
+        assert_eq!(out[..len], whole[14..]);
+        assert_eq!(out[len..], [0xaa; 14], "wrote past the end");
+        let error = push_vxlan_ip(&inner(), &encap, &mut out[..len - 1]).unwrap_err();
+        assert!(matches!(error, PushError::Emit(_)));
+    }
+}
+
+#[test]
+fn an_outer_checksum_is_not_looked_at() {
+    for v6 in [false, true] {
+        let encap = encap(v6);
+        let mut frame = pushed(&encap, &inner());
+        let at = encap.overhead() - 8 - 2;
+        assert_eq!(frame[at..at + 2], [0, 0], "there is none");
+        frame[at..at + 2].copy_from_slice(&[0xde, 0xad]);
+        let (info, range) = pop_vxlan(&frame).unwrap();
+        assert_eq!((info.udp_checksum, &frame[range]), (0xdead, &inner()[..]));
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let inner = inner();
     for v6 in [false, true] {

@@ -82,6 +82,16 @@ pub fn push_vxlan(frame: &[u8], encap: &VxlanEncap, out: &mut [u8]) -> Result<us
     Ok(out.len())
 }
 
+/// As [`push_vxlan`], but begins with the outer IP header: for who leaves Ethernet to somebody else,
+/// as raw IP sockets do. The Ethernet addresses have no meaning then.
+pub fn push_vxlan_ip(frame: &[u8], encap: &VxlanEncap, out: &mut [u8]) -> Result<usize, PushError> {
+    let overhead = encap.overhead() - ethernet::HEADER_LEN;
+    let out = room(out, overhead + frame.len())?;
+    write_from_ip(encap, frame.len(), out)?;
+    put(out, overhead, frame);
+    Ok(out.len())
+}
+
 /// Writes only the outer headers, for a frame of `frame_len` bytes that the caller places behind
 /// them. Returns their length.
 ///
@@ -93,6 +103,23 @@ pub fn write_vxlan_headers(
     out: &mut [u8],
 ) -> Result<usize, PushError> {
     let out = room(out, encap.overhead())?;
+    let (ethernet, ip) = out.split_at_mut(ethernet::HEADER_LEN);
+    let (ethertype, ip_len) = write_from_ip(encap, frame_len, ip)?;
+    let (dst, src) = (encap.outer_dst_mac, encap.outer_src_mac);
+    let repr = EthernetRepr {
+        dst,
+        src,
+        ethertype,
+    };
+    Ok(repr.emit(ethernet)? + ip_len)
+}
+
+/// Writes the outer headers from IP on; their length, and the type that Ethernet would give them.
+fn write_from_ip(
+    encap: &VxlanEncap,
+    frame_len: usize,
+    out: &mut [u8],
+) -> Result<(EtherType, usize), PushError> {
     let ip_header_len = encap.overhead() - TUNNEL_LEN - ethernet::HEADER_LEN;
     // The length field of IPv4 counts its own header, that of IPv6 does not.
     let counted = if encap.outer_dst.is_ipv4() {
@@ -111,15 +138,7 @@ pub fn write_vxlan_headers(
         .filter(|_| frame_len <= max)
         .ok_or(too_long)?;
     let (udp_payload_len, payload_len) = (inner_len + 8, inner_len + 16);
-    let (ethertype, ip_len) = write_outer_ip(encap, payload_len, &mut out[ethernet::HEADER_LEN..])?;
-    let (dst, src) = (encap.outer_dst_mac, encap.outer_src_mac);
-    let mut at = EthernetRepr {
-        dst,
-        src,
-        ethertype,
-    }
-    .emit(out)?
-        + ip_len;
+    let (ethertype, mut at) = write_outer_ip(encap, payload_len, out)?;
     let (src_port, dst_port) = (encap.src_port, encap.dst_port);
     at += UdpRepr {
         src_port,
@@ -128,7 +147,7 @@ pub fn write_vxlan_headers(
     }
     .emit(&mut out[at..])?;
     at += VxlanRepr { vni: encap.vni }.emit(&mut out[at..])?;
-    Ok(at)
+    Ok((ethertype, at))
 }
 
 fn write_outer_ip(

@@ -76,6 +76,8 @@ fn the_text_names_what_moved_what_went_and_what_came() {
             ..Machine::default()
         },
         unguarded: None,
+        near_ns: None,
+        notes: Vec::new(),
         background: 0.0,
         runs: 5,
         rows,

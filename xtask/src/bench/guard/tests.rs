@@ -10,6 +10,8 @@ const PATIENCE: Patience = Patience {
     tries: 3,
     looks: 4,
     calibration: 5,
+    pauses: 100,
+    repeats: 100,
 };
 
 /// A guard whose probe reads from a list (its last value repeats), and its count of pauses.
@@ -24,7 +26,7 @@ fn guard_of<const COUNT: usize>(round_trips: [f64; COUNT]) -> (Result<Guard>, Rc
     };
     let pause = move |_: Duration| counted.set(counted.get() + 1);
     (
-        Guard::calibrate(Box::new(probe), Box::new(pause), 220.0, PATIENCE),
+        Guard::with_limit(Box::new(probe), Box::new(pause), 220.0, PATIENCE),
         pauses,
     )
 }
@@ -92,16 +94,54 @@ fn a_failing_sample_or_probe_is_an_error() {
         .sample(|| -> Result<()> { anyhow::bail!("broken") })
         .unwrap_err();
     let broken = Box::new(|| anyhow::bail!("broken"));
-    assert!(Guard::calibrate(broken, Box::new(|_| ()), 220.0, PATIENCE).is_err());
+    assert!(Guard::with_limit(broken, Box::new(|_| ()), 220.0, PATIENCE).is_err());
 }
 
 #[test]
 fn the_flag_goes_before_the_environment() {
     let of = |flag, text: Option<&str>| near_ns(flag, text.map(str::to_owned)).ok();
-    assert_eq!(of(Some(100.0), Some("300")), Some(100.0));
-    assert_eq!(of(None, Some("300")), Some(300.0));
-    assert_eq!(of(None, None), Some(220.0));
+    assert_eq!(of(Some(100.0), Some("300")), Some(Some(100.0)));
+    assert_eq!(of(None, Some("300")), Some(Some(300.0)));
+    assert_eq!(of(None, None), Some(None));
     assert_eq!(of(None, Some("many")), None);
     assert_eq!(of(Some(-1.0), None), None);
     assert_eq!(of(Some(f64::NAN), None), None);
+}
+
+#[test]
+fn a_calibrated_limit_lies_between_the_modes() {
+    let mut count = 0;
+    let probe = move || {
+        count += 1;
+        Ok(if count % 3 == 0 { 270.0 } else { 900.0 })
+    };
+    let guard = Guard::calibrate(Box::new(probe), Box::new(|_| ()), PATIENCE).unwrap();
+    assert_eq!(guard.limit_ns(), Some(405.0));
+    assert_eq!(guard.off_because(), None);
+    assert_eq!(Guard::off("alone").limit_ns(), None);
+}
+
+#[test]
+fn patience_is_for_the_whole_run() {
+    let patience = Patience {
+        repeats: 1,
+        pauses: 2,
+        ..PATIENCE
+    };
+    let pauses = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&pauses);
+    let mut first = true;
+    let probe = move || {
+        Ok(if std::mem::take(&mut first) {
+            90.0
+        } else {
+            500.0
+        })
+    };
+    let pause = move |_: Duration| counted.set(counted.get() + 1);
+    let guard = Guard::with_limit(Box::new(probe), Box::new(pause), 220.0, patience);
+    let mut guard = guard.unwrap();
+    assert_eq!(sample(&mut guard), (2, Distance::Far));
+    assert_eq!(sample(&mut guard), (1, Distance::Far));
+    assert_eq!(pauses.get(), 2);
 }

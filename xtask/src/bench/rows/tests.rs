@@ -18,7 +18,7 @@ fn series(contestant: &str, side: Side, name: &str, better: Better, values: &[f6
         contestant: contestant.into(),
         side,
         name: name.into(),
-        unit: "us",
+        unit: "us".into(),
         better,
         samples,
     }
@@ -134,13 +134,26 @@ fn one_of_ours_may_be_another_ones_peer() {
 }
 
 #[test]
+fn a_bar_may_hold_one_of_ours_to_the_other() {
+    let all = [
+        series("slow", Side::OursToBeat, "rate", Better::Higher, &[4.0]),
+        series("fast", Side::Ours, "rate", Better::Higher, &[32.0]),
+    ];
+    let bars = [Bar::ratio("rate", "slow", "fast", 0.1)];
+    let rows = rows_of(&all, &bars);
+    let held = rows.iter().find(|row| row.name == "rate, slow").unwrap();
+    assert_eq!(held.peer_name.as_deref(), Some("fast"));
+    assert_eq!((held.ratio, held.pass), (Some(0.125), Some(true)));
+}
+
+#[test]
 fn a_bar_that_nothing_is_held_against_is_noticed() {
     let all = [
         series("fast", Side::Ours, "p50", Better::Lower, &[10.0]),
         series("veth", Side::Peer, "p50", Better::Lower, &[20.0]),
     ];
-    let bar = |name, peer| Bar {
-        name,
+    let bar = |name: &str, peer| Bar {
+        name: name.into(),
         ours: "fast",
         peer,
         at: 1.0,
@@ -159,7 +172,7 @@ fn bars_on_ratios_and_on_values() {
         series("veth", Side::Peer, "p50", Better::Lower, &[20.0]),
     ];
     let bar = |peer, at| Bar {
-        name: "p50",
+        name: "p50".into(),
         ours: "fast",
         peer,
         at,

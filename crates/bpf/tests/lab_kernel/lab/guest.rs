@@ -14,7 +14,7 @@ pub(super) fn ipv4(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 0, 0, number)
 }
 
-fn mac(number: u8) -> MacAddr {
+pub(super) fn mac(number: u8) -> MacAddr {
     MacAddr([2, 0, 0, 0, 0, number])
 }
 
@@ -53,11 +53,14 @@ impl Guest {
         ipv4(self.number)
     }
 
+    /// Guest 3 of another host, as guests of this one know it.
+    pub(crate) fn far(port: u16) -> Endpoint {
+        Endpoint::new(ROUTER, &ipv4(super::far::FAR_GUEST).to_string(), port)
+    }
+
     /// Gives it its IPv6 address too, with which it begins to send messages of its own.
     pub(crate) fn enable_ipv6(&self) {
-        self.namespace.run(|| {
-            std::fs::write("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "0").unwrap();
-        });
+        self.namespace.allow_ipv6("eth0");
         let mut lines = vec![format!("addr add {}/64 dev eth0 nodad", self.ipv6())];
         lines.extend(neighbours(self.number, Self::ipv6_of));
         self.namespace.ip_all(&lines);

@@ -43,6 +43,15 @@ impl Namespace {
         command("ip", &arguments.collect::<Vec<_>>());
     }
 
+    /// What a command prints in the namespace.
+    pub(crate) fn show(&self, words: &str) -> String {
+        let arguments = ["netns", "exec", &self.name]
+            .into_iter()
+            .chain(words.split(' '));
+        let output = Command::new("ip").args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Runs `ip` in the namespace with each of these lines, all of which must succeed.
     pub(crate) fn ip_all(&self, lines: &[String]) {
         let mut ip = Command::new("ip")
@@ -75,6 +84,14 @@ impl Namespace {
             let socket = rustix::net::socket(AddressFamily::INET, kind, None).unwrap();
             netdevice::name_to_index(&socket, device).unwrap()
         })
+    }
+
+    /// Lets a device have IPv6 addresses, with which it begins to send messages of its own.
+    pub(crate) fn allow_ipv6(&self, device: &str) {
+        self.run(|| {
+            let path = format!("/proc/sys/net/ipv6/conf/{device}/disable_ipv6");
+            std::fs::write(path, "0").unwrap();
+        });
     }
 
     /// Does `work` in the namespace, on a thread of its own.

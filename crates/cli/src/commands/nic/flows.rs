@@ -49,6 +49,7 @@ fn show(console: &Console, list: &FlowList) -> Result<()> {
     }
     let mut table = Table::new(&[
         Column::Text("FLOW"),
+        Column::Text("FROM"),
         Column::Text("DIRECTION"),
         Column::Text("VERDICT"),
         Column::Text("TO"),
@@ -66,6 +67,7 @@ fn show(console: &Console, list: &FlowList) -> Result<()> {
         };
         table.row([
             flow.flow.as_str().into(),
+            flow.from.as_str().into(),
             flow.direction.as_str().into(),
             Cell::toned(verdict, &flow.verdict),
             Cell::maybe(flow.to.as_deref()),

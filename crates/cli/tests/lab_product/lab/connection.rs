@@ -16,6 +16,11 @@ impl Connection {
         listener.set_nonblocking(true).unwrap();
         let client = client.begin_connect(to);
         let (server, _) = eventually(&format!("connection to {to}"), || listener.accept().ok());
+        Connection::of(client, server)
+    }
+
+    /// From both ends of a connection that is open.
+    pub(crate) fn of(client: TcpStream, server: TcpStream) -> Connection {
         for stream in [&client, &server] {
             stream.set_nonblocking(false).unwrap();
             stream.set_nodelay(true).unwrap();

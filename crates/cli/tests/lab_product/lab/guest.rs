@@ -22,6 +22,11 @@ impl Guest {
         Guest(Namespace::open_path(path).unwrap())
     }
 
+    /// Any other namespace.
+    pub(crate) fn of(namespace: Namespace) -> Guest {
+        Guest(namespace)
+    }
+
     /// Runs `work` inside.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.0.run_in(work).unwrap()

@@ -1,6 +1,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use netdev::netns::Namespace;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
 
@@ -21,9 +22,11 @@ impl Ran {
     }
 }
 
-/// Runs `clearway` on an instance to its end.
-pub(super) fn run(instance: &str, args: &[&str]) -> Ran {
-    let output = command(instance, args).output().unwrap();
+/// Runs `clearway` on an instance to its end, on this host or in the namespace that plays another.
+pub(super) fn run(host: Option<&Namespace>, instance: &str, args: &[&str]) -> Ran {
+    let mut command = command(instance, args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = spawn(host, &mut command).wait_with_output().unwrap();
     Ran {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -35,15 +38,10 @@ pub(super) fn run(instance: &str, args: &[&str]) -> Ran {
 pub(crate) struct Running(Child);
 
 impl Running {
-    pub(super) fn start(instance: &str, args: &[&str]) -> Running {
+    pub(super) fn start(host: Option<&Namespace>, instance: &str, args: &[&str]) -> Running {
         let mut command = command(instance, args);
-        Running(
-            command
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap(),
-        )
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        Running(spawn(host, &mut command))
     }
 
     pub(crate) fn stdout(&mut self) -> std::process::ChildStdout {
@@ -77,6 +75,13 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+fn spawn(host: Option<&Namespace>, command: &mut Command) -> Child {
+    match host {
+        Some(namespace) => namespace.spawn_in(command).unwrap(),
+        None => command.spawn().unwrap(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{Connection, eventually};
+use super::{Connection, Silence, eventually};
 
 /// The stream is this block over and over. A prime length, so that no lost or doubled segment
 /// leaves it in step.
@@ -18,15 +18,22 @@ const PAUSE: Duration = Duration::from_millis(1);
 pub(crate) struct Transfer {
     stop: Arc<AtomicBool>,
     received: [Arc<AtomicU64>; 2],
+    silence: Arc<Silence>,
     senders: Vec<JoinHandle<u64>>,
     receivers: Vec<JoinHandle<u64>>,
 }
 
 impl Transfer {
     pub(crate) fn start(connection: &Connection) -> Transfer {
+        Transfer::paced(connection, PAUSE)
+    }
+
+    /// With so long a pause between two writes of 64 KiB.
+    pub(crate) fn paced(connection: &Connection, pause: Duration) -> Transfer {
         let mut transfer = Transfer {
             stop: Arc::default(),
             received: Default::default(),
+            silence: Arc::default(),
             senders: Vec::new(),
             receivers: Vec::new(),
         };
@@ -37,12 +44,13 @@ impl Transfer {
         for ((from, to), received) in ends.into_iter().zip(&transfer.received) {
             let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
             let (stop, received) = (Arc::clone(&transfer.stop), Arc::clone(received));
+            let silence = Arc::clone(&transfer.silence);
             transfer
                 .senders
-                .push(std::thread::spawn(move || send(from, &stop)));
+                .push(std::thread::spawn(move || send(from, pause, &stop)));
             transfer
                 .receivers
-                .push(std::thread::spawn(move || receive(to, &received)));
+                .push(std::thread::spawn(move || receive(to, &received, &silence)));
         }
         transfer
     }
@@ -58,6 +66,11 @@ impl Transfer {
         }
     }
 
+    /// When it was silent, both directions together.
+    pub(crate) fn silence(&self) -> &Silence {
+        &self.silence
+    }
+
     /// Ends it. Both sides must have received exactly what the other sent.
     #[track_caller]
     pub(crate) fn finish(self) {
@@ -69,20 +82,20 @@ impl Transfer {
     }
 }
 
-fn send(mut stream: TcpStream, stop: &AtomicBool) -> u64 {
+fn send(mut stream: TcpStream, pause: Duration, stop: &AtomicBool) -> u64 {
     let mut sent = 0;
     while !stop.load(Ordering::Relaxed) {
         stream
             .write_all(block())
             .expect("the connection takes more");
         sent += block().len() as u64;
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause);
     }
     stream.shutdown(Shutdown::Write).unwrap();
     sent
 }
 
-fn receive(mut stream: TcpStream, progress: &AtomicU64) -> u64 {
+fn receive(mut stream: TcpStream, progress: &AtomicU64, silence: &Silence) -> u64 {
     let mut buffer = vec![0; 1 << 18];
     let (mut place, mut total) = (0, 0);
     loop {
@@ -100,6 +113,7 @@ fn receive(mut stream: TcpStream, progress: &AtomicU64) -> u64 {
         }
         total += len as u64;
         progress.store(total, Ordering::Relaxed);
+        silence.end();
     }
 }
 

@@ -48,7 +48,7 @@ proptest! {
                 }
             }
             for (&host, &(id, _)) in &oracle {
-                prop_assert_eq!(encaps.get(id), Some(encap(host)));
+                prop_assert_eq!(encaps.get(id), Some(&encap(host)));
             }
         }
     }

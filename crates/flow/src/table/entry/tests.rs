@@ -16,6 +16,7 @@ fn offload_states_survive_packing() {
     let refused = refusals.map(|refusal| Offload::NotOffloaded(Some(refusal)));
     let plain = [
         Offload::NotOffloaded(None),
+        Offload::Deferred,
         Offload::Installed,
         Offload::Active,
     ];
@@ -23,7 +24,7 @@ fn offload_states_survive_packing() {
         hot.set_offload(offload);
         assert_eq!(hot.offload(), offload);
     }
-    for (errno, kept) in [(i32::MIN, 0), (i32::MAX, 65_529)] {
+    for (errno, kept) in [(i32::MIN, 0), (i32::MAX, 65_528)] {
         hot.set_offload(Offload::NotOffloaded(Some(Refusal::System(errno))));
         assert_eq!(
             hot.offload(),

@@ -36,28 +36,27 @@ struct Seen {
 }
 
 /// What a packet is let through by.
-struct Allowed {
-    slot: MappingSlot,
-    /// The answer's direction; none where the answer comes from another host, or where the packet
-    /// is itself an answer.
-    answer: Option<Answer>,
+pub(super) struct Allowed {
+    pub(super) slot: MappingSlot,
+    /// The answer's direction; none where the packet is itself an answer.
+    pub(super) answer: Option<Answer>,
 }
 
 /// An answer's key and where it goes.
-struct Answer {
+pub(super) struct Answer {
     key: FlowKey,
     way: Judged<Way>,
     slot: MappingSlot,
 }
 
-struct Refused {
-    reason: DropReason,
-    slot: MappingSlot,
-    memorable: bool,
+pub(super) struct Refused {
+    pub(super) reason: DropReason,
+    pub(super) slot: MappingSlot,
+    pub(super) memorable: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Rules {
+pub(super) enum Rules {
     Ask { opens: bool },
     AskAgain,
     Spare,
@@ -83,15 +82,19 @@ impl NaiveSwitch {
                 (Some(_), true) => {}
                 (None, false) => return Ok(self.verdict(&key)),
                 (None, true) => {
-                    self.look_again(nic, &key, now)?;
+                    self.charged(key.port()).resimulations += 1;
+                    self.look_again(&key, now)?;
                     if self.entries.contains_key(&key) {
                         return Ok(self.verdict(&key));
                     }
                 }
             }
         }
-        admit(nic, key.src(), key.dst())?;
-        self.count_first(nic.port);
+        admit(nic, &key)?;
+        self.count_first(key.port());
+        if parts.is_tcp() && !opens && self.take_along(nic, &key, now)? {
+            return Ok(self.verdict(&key));
+        }
         match self.decide(
             nic,
             &key,
@@ -126,7 +129,8 @@ impl NaiveSwitch {
             .filter(|entry| entry.refused.is_none());
         let entry = entry.ok_or(DropReason::IcmpErrorNoFlow)?;
         if self.is_stale(nic, entry) {
-            self.look_again(nic, key, now)?;
+            self.charged(key.port()).resimulations += 1;
+            self.look_again(key, now)?;
         }
         if !self.entries.contains_key(key) {
             return Err(DropReason::IcmpErrorNoFlow);
@@ -185,16 +189,11 @@ impl NaiveSwitch {
         rules: Rules,
         through: Option<PortId>,
     ) -> Result<Allowed, Refused> {
+        if key.port().is_from_uplink() {
+            return self.decide_arrival(nic, key, rules, through);
+        }
         let tuple = Tuple::from(key);
         let own = MappingSlot::of(nic.vnet, key.dst());
-        let refuse = |reason, slot| {
-            let passing = [DropReason::PortDown, DropReason::TcpNoConnection].contains(&reason);
-            Refused {
-                reason,
-                slot,
-                memorable: !passing,
-            }
-        };
         if rules == (Rules::Ask { opens: false })
             && let (
                 Ok(Way {
@@ -214,15 +213,24 @@ impl NaiveSwitch {
         }
         let (way, slot) = self.way(nic, key);
         let target = way.map_err(|reason| refuse(reason, slot))?.target;
+        let syn = rules == Rules::Ask { opens: true } && key.protocol() == 6;
         let MappingTarget::Port(receiver) = target else {
-            return match rules {
-                Rules::Ask { opens: false } => Err(refuse(DropReason::TcpNoConnection, own)),
-                _ => Ok(Allowed { slot, answer: None }),
+            let answers = !syn && self.answers_for_other(nic, key);
+            let known = answers || self.carries(nic.port, key);
+            return match (rules, known) {
+                (Rules::Ask { opens: false }, false) => {
+                    Err(refuse(DropReason::TcpNoConnection, own))
+                }
+                _ if answers => Ok(Allowed { slot, answer: None }),
+                _ => {
+                    let marked = PortId(nic.port.0 | 0x8000);
+                    let answer = Some(self.answer(key, marked, through));
+                    Ok(Allowed { slot, answer })
+                }
             };
         };
         let peer = self.nic(receiver).expect("the way leads to it");
         let called = self.was_opened_by(&key.reversed_at(receiver));
-        let syn = rules == Rules::Ask { opens: true } && key.protocol() == 6;
         if called && !syn {
             return Ok(Allowed { slot, answer: None });
         }
@@ -251,7 +259,12 @@ impl NaiveSwitch {
         forwards && answer.is_some_and(|entry| !entry.forward && entry.peer.is_some())
     }
 
-    fn answer(&self, key: &FlowKey, answerer: PortId, through: Option<PortId>) -> Answer {
+    pub(super) fn answer(
+        &self,
+        key: &FlowKey,
+        answerer: PortId,
+        through: Option<PortId>,
+    ) -> Answer {
         let answer = key.reversed_at(answerer);
         let peer = self.nic(answerer).expect("a NIC of the world");
         let (way, slot) = self.answer_way(peer, &answer, key, through);
@@ -321,6 +334,7 @@ impl NaiveSwitch {
             }) => Some(port),
             _ => None,
         };
+        let entry_peer = entry.peer;
         let opener = entry.peer.map(|key| key.port());
         if let Some(port) = entry.through.filter(|port| Some(*port) != opener)
             && self
@@ -330,24 +344,16 @@ impl NaiveSwitch {
         {
             self.remove(&answer.key.at(port));
         }
+        self.forget_refused_off_uplink(&answer.key, &entry_peer);
     }
 
     /// A connection meets a policy that may send it elsewhere.
-    fn look_again(&mut self, sender: &NicInput, hit: &FlowKey, now: Tick) -> Judged<()> {
-        self.ports
-            .get_mut(&sender.port)
-            .expect("a port")
-            .counters
-            .resimulations += 1;
+    pub(super) fn look_again(&mut self, hit: &FlowKey, now: Tick) -> Judged<()> {
         let entry = &self.entries[hit];
         let (forward, answer) = match (entry.forward, entry.peer) {
             (false, Some(forward)) => (forward, Some(*hit)),
             (_, peer) => (*hit, peer),
         };
-        let nic = self
-            .nic(forward.port())
-            .expect("a NIC of the world")
-            .clone();
         let owed = |key: &FlowKey| {
             let nic = self.nic(key.port()).expect("a NIC of the world");
             self.entries[key].seen.path < nic.reevaluate_generation
@@ -357,6 +363,16 @@ impl NaiveSwitch {
         let through = answer
             .and_then(|answer| self.entries[&answer].through)
             .filter(|_| !again);
+        let moved = answer.and_then(|answer| self.relocated(&forward, &answer));
+        let forward = match (moved, answer) {
+            (Some(moved), Some(answer)) => {
+                self.rekey(&forward, &answer, &moved, now);
+                moved
+            }
+            _ => forward,
+        };
+        let nic = self.nic(forward.port()).expect("a NIC of the world");
+        let nic = nic.clone();
         match (self.decide(&nic, &forward, rules, through), answer) {
             (Err(refused), _) if again && is_by_rule(refused.reason) => {
                 self.refuse(&nic, &forward, &refused, now);
@@ -437,12 +453,33 @@ impl NaiveSwitch {
         }
     }
 
-    fn remove(&mut self, key: &FlowKey) {
+    pub(super) fn remove(&mut self, key: &FlowKey) {
         if let Some(entry) = self.entries.remove(key)
             && let Some(peer) = entry.peer
         {
             self.entries.remove(&peer);
         }
+    }
+}
+
+impl Entry {
+    /// Of an answer: the port that it went to when last looked.
+    pub(super) fn through(&self) -> Option<PortId> {
+        self.through
+    }
+
+    /// Of an answer: whether it went off the host when last looked.
+    pub(super) fn goes_away(&self) -> bool {
+        !self.blocked && self.through.is_none()
+    }
+}
+
+pub(super) fn refuse(reason: DropReason, slot: MappingSlot) -> Refused {
+    let passing = [DropReason::PortDown, DropReason::TcpNoConnection].contains(&reason);
+    Refused {
+        reason,
+        slot,
+        memorable: !passing,
     }
 }
 

@@ -8,8 +8,7 @@ use vswitch::{Gso, Outcome};
 use wire::dissect::{InnerL4, InnerTuple};
 use wire::{Family, IpPacket, L4};
 
-use super::ways::Way;
-use super::{Handled, Judged, NaiveSwitch};
+use super::{Found, Handled, Judged, NaiveSwitch};
 
 /// Where an Ethernet header ends.
 const L3: usize = 14;
@@ -88,8 +87,9 @@ pub(super) fn answer_key(port: PortId, ip: &IpPacket, inner: &InnerTuple) -> Opt
     ))
 }
 
-/// Anti-spoofing.
-pub(super) fn admit(nic: &NicInput, src: IpAddr, dst: IpAddr) -> Judged<()> {
+/// Anti-spoofing; of what comes off the uplink, only that its addresses are somebody's.
+pub(super) fn admit(nic: &NicInput, key: &FlowKey) -> Judged<()> {
+    let (src, dst) = (key.src(), key.dst());
     let nobody = |address: IpAddr| match address {
         IpAddr::V4(v4) => {
             v4.is_multicast() || v4.is_loopback() || v4.is_unspecified() || v4.is_broadcast()
@@ -104,7 +104,7 @@ pub(super) fn admit(nic: &NicInput, src: IpAddr, dst: IpAddr) -> Judged<()> {
     if nobody(src) || nobody(dst) {
         return Err(DropReason::InvalidAddress);
     }
-    match nic.ip_forwarding || nic.addresses.contains(&src) {
+    match key.port().is_from_uplink() || nic.ip_forwarding || nic.addresses.contains(&src) {
         true => Ok(()),
         false => Err(DropReason::SpoofedIp),
     }
@@ -155,12 +155,13 @@ impl NaiveSwitch {
     pub(super) fn send(
         &self,
         nic: &NicInput,
-        way: Way,
+        found: &Found,
         ip: &IpPacket,
         frame: &[u8],
         gso: Option<Gso>,
         replies: &mut bool,
     ) -> Judged<Handled> {
+        let way = found.to;
         let (outcome, eth_dst, mtu) = match way.target {
             MappingTarget::Port(port) => {
                 let receiver = self.nic(port).expect("the way leads to it");
@@ -173,17 +174,28 @@ impl NaiveSwitch {
                     usize::from(receiver.mtu),
                 )
             }
-            MappingTarget::Remote { mac, encap, .. } => (Outcome::Uplink(encap), mac, 65_535),
+            MappingTarget::Remote { mac, encap, .. } => {
+                if !self.ports[&PortId::UPLINK].up {
+                    return Err(DropReason::UplinkUnavailable);
+                }
+                let uplink = self.input.uplink.expect("the way leads over it");
+                let source_port = flow::outer_source_port(&found.parts.key);
+                (
+                    Outcome::Uplink { encap, source_port },
+                    mac,
+                    usize::from(uplink.mtu),
+                )
+            }
         };
         let largest = gso.map_or(ip.l3_len, |gso| {
             headers_len(ip, frame) + usize::from(gso.size)
         });
         if largest > mtu {
-            *replies = may_complain(nic, ip, frame);
+            *replies = self.may_complain(nic, &found.parts.key, ip, frame);
             return Err(DropReason::TooBig);
         }
         if way.decrement_ttl && ip.ttl <= 1 {
-            *replies = may_complain(nic, ip, frame);
+            *replies = self.may_complain(nic, &found.parts.key, ip, frame);
             return Err(DropReason::TtlExpired);
         }
         let mut sent = frame.to_vec();
@@ -200,6 +212,27 @@ impl NaiveSwitch {
         }
         Ok(Handled::Sent(outcome, sent))
     }
+
+    /// Whether an ICMP error about this packet is sent: off the host, where it came from.
+    fn may_complain(&self, nic: &NicInput, key: &FlowKey, ip: &IpPacket, frame: &[u8]) -> bool {
+        let answer = key.reversed_at(nic.port);
+        let goes = || match self.way(nic, &answer).0 {
+            Ok(way) => matches!(way.target, MappingTarget::Remote { .. }),
+            Err(_) => false,
+        };
+        may_complain(ip, frame) && (!key.port().is_from_uplink() || goes())
+    }
+}
+
+/// Says that there was congestion on the way.
+pub(super) fn mark_congestion(frame: &mut [u8], ip: &IpPacket) {
+    match ip.family {
+        Family::V6 => frame[L3 + 1] |= 0x30,
+        Family::V4 => {
+            frame[L3 + 1] |= 3;
+            sum_ipv4_header(&mut frame[L3..ip.l4_offset]);
+        }
+    }
 }
 
 /// IP and L4 headers: what every segment that is cut from a super-segment has.
@@ -214,8 +247,10 @@ fn headers_len(ip: &IpPacket, frame: &[u8]) -> usize {
 
 /// Whether an ICMP error about this packet may be sent (RFC 1122, 3.2.2; RFC 4443, 2.4 (e)). That
 /// it is from one host to one host has been seen to.
-fn may_complain(nic: &NicInput, ip: &IpPacket, frame: &[u8]) -> bool {
-    debug_assert_eq!(frame[6..12], nic.mac);
+fn may_complain(ip: &IpPacket, frame: &[u8]) -> bool {
+    if frame[6] & 1 == 1 {
+        return false;
+    }
     if ip.fragment.is_some_and(|fragment| !fragment.is_first()) {
         return false;
     }
@@ -230,7 +265,7 @@ fn may_complain(nic: &NicInput, ip: &IpPacket, frame: &[u8]) -> bool {
 }
 
 /// RFC 1071.
-fn sum_ipv4_header(header: &mut [u8]) {
+pub(crate) fn sum_ipv4_header(header: &mut [u8]) {
     header[10..12].fill(0);
     let words = header
         .chunks(2)

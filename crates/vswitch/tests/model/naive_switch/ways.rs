@@ -19,9 +19,13 @@ pub(super) struct Way {
 impl NaiveSwitch {
     /// The way from a NIC to an address, and the mapping slot that it depends on.
     pub(super) fn way(&self, nic: &NicInput, key: &FlowKey) -> (Judged<Way>, MappingSlot) {
+        if key.port().is_from_uplink() {
+            let sender = MappingSlot::of(nic.vnet, key.src());
+            return (self.way_in(nic, key), sender);
+        }
         let dst = key.dst();
         let own = MappingSlot::of(nic.vnet, dst);
-        if let Err(reason) = admit(nic, key.src(), dst) {
+        if let Err(reason) = admit(nic, key) {
             return (Err(reason), own);
         }
         let Some(hop) = naive::routes(&nic.routes, dst)
@@ -61,9 +65,40 @@ impl NaiveSwitch {
                 }
                 Some(_) => Err(DropReason::ForwardingDisabled),
             },
-            Some(target) => Ok(Way { target, ..way }),
+            Some(_) if self.input.uplink.is_none() => Err(DropReason::UplinkUnavailable),
+            Some(mut target) => {
+                if let MappingTarget::Remote {
+                    encap,
+                    vni_of_sender: true,
+                    ..
+                } = &mut target
+                {
+                    encap.vni = nic.vni;
+                }
+                Ok(Way { target, ..way })
+            }
         };
         (judged, slot)
+    }
+
+    /// Off the uplink to a NIC: what its sender's host counted as hops is counted.
+    fn way_in(&self, nic: &NicInput, key: &FlowKey) -> Judged<Way> {
+        admit(nic, key)?;
+        match nic.ip_forwarding || nic.addresses.contains(&key.dst()) {
+            true => Ok(Way {
+                target: MappingTarget::Port(nic.port),
+                decrement_ttl: false,
+            }),
+            false => Err(DropReason::ForwardingDisabled),
+        }
+    }
+
+    /// On which port an address is, as a NIC sees it.
+    pub(super) fn port_of(&self, nic: &NicInput, address: IpAddr) -> Option<PortId> {
+        match naive::appliance(&self.input, nic, address) {
+            Some(MappingTarget::Port(port)) => Some(port),
+            _ => None,
+        }
     }
 
     fn appliance_slot(&self, nic: &NicInput, address: IpAddr) -> MappingSlot {

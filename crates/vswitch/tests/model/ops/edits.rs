@@ -1,11 +1,11 @@
 //! Changes of policy in the middle of a trace.
 
 use flow::PortId;
-use policy::input::{MappingTarget, VnetId};
+use policy::input::{MappingTarget, UplinkInput, VnetId};
 
 use super::{Driver, Who};
 use crate::model::strategies::{RoutePlan, SetPlan};
-use crate::model::world::remote;
+use crate::model::world::{remote, remote_by_sender};
 
 #[derive(Clone, Debug)]
 pub(crate) enum Edit {
@@ -35,6 +35,8 @@ pub(crate) enum Edit {
         place: Place,
         alone: bool,
     },
+    /// The underlay takes longer packets, or shorter ones, or there is none.
+    Uplink(Option<u16>),
     /// Something changed that is none of our NICs' business.
     Nothing,
 }
@@ -43,7 +45,11 @@ pub(crate) enum Edit {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place {
     Nic(usize),
-    Host(u8),
+    Host {
+        host: u8,
+        /// Whether the sender's network gives the VNI.
+        by_sender: bool,
+    },
     Nowhere,
 }
 
@@ -92,6 +98,10 @@ impl Driver {
                     world.nic(port).mtu = mtu;
                     world.advance_paths();
                 }
+                Edit::Uplink(mtu) => {
+                    world.input.uplink = mtu.map(|mtu| UplinkInput { mtu });
+                    world.advance_paths();
+                }
                 Edit::Move { .. } | Edit::Nothing => {}
             });
         }
@@ -111,7 +121,11 @@ impl Driver {
         };
         let target = match place {
             Place::Nic(nic) => Some(MappingTarget::Port(self.port(nic))),
-            Place::Host(host) => Some(remote(host, vnet)),
+            Place::Host {
+                host,
+                by_sender: false,
+            } => Some(remote(host, vnet)),
+            Place::Host { host, .. } => Some(remote_by_sender(host, vnet)),
             Place::Nowhere => None,
         };
         match alone {

@@ -2,7 +2,7 @@
 
 use flow::{DropReason, FlowKey, PortId};
 use vswitch::{Explanation, Outcome, Probe};
-use wire::{Kind, L4, dissect};
+use wire::{IpPacket, Kind, L4, dissect};
 
 use super::Driver;
 
@@ -22,7 +22,30 @@ impl Driver {
             return None;
         };
         let unicast = dissection.dst == vswitch::router_mac();
-        if !unicast || dissection.src != self.mac_of(port) || ip.fragment.is_some() {
+        if !unicast || dissection.src != self.mac_of(port) {
+            return None;
+        }
+        self.explain_packet(port, frame, &ip)
+    }
+
+    /// The same of a frame off the uplink, if it is for a NIC.
+    pub(super) fn explain_arrival(&self, whole: &[u8]) -> Option<Explained> {
+        let (outer, inner) = wire::vxlan::pop_vxlan(whole).ok()?;
+        let policy = self.bench.switch.policy();
+        let segment = policy.segment(outer.vni)?;
+        let frame = &whole[inner];
+        let nic = segment.nic(*frame.first_chunk()?)?;
+        let Kind::Ip(ip) = dissect(frame).ok()?.kind else {
+            return None;
+        };
+        if outer.dscp_ecn & 3 == 3 || !segment.trusts(outer.outer_src) {
+            return None;
+        }
+        self.explain_packet(nic.from_uplink(), frame, &ip)
+    }
+
+    fn explain_packet(&self, from: PortId, frame: &[u8], ip: &IpPacket) -> Option<Explained> {
+        if ip.fragment.is_some() {
             return None;
         }
         let icmp_type = || u16::from_be_bytes([frame[ip.l4_offset], frame[ip.l4_offset + 1]]);
@@ -36,7 +59,7 @@ impl Driver {
             L4::IcmpEcho { ident, .. } => (ident, icmp_type(), true),
             _ => return None,
         };
-        let key = FlowKey::new(port, ip.src, ip.dst, ip.proto, source, destination);
+        let key = FlowKey::new(from, ip.src, ip.dst, ip.proto, source, destination);
         let explanation = self
             .bench
             .switch
@@ -55,10 +78,11 @@ impl Explained {
     pub(super) fn agrees_with(&self, outcome: Outcome) {
         let explanation = &self.explanation;
         let by_policy = match outcome {
-            Outcome::Deliver(_) | Outcome::Uplink(_) => None,
+            Outcome::Deliver(_) | Outcome::Uplink { .. } => None,
             // Of the frame and the device, not of the policy.
             Outcome::Dropped(DropReason::TooBig | DropReason::TtlExpired) => None,
             Outcome::Dropped(DropReason::PortDown) => return,
+            Outcome::Dropped(DropReason::UplinkUnavailable) => return,
             Outcome::Dropped(reason) => Some(reason.name().to_owned()),
             Outcome::Answered => return,
         };

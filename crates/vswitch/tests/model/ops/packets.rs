@@ -34,6 +34,7 @@ pub(crate) enum What {
     Echo { request: bool },
     Esp,
     IcmpOther,
+    ForTheLink,
 }
 
 /// How a packet looks.
@@ -44,6 +45,7 @@ pub(crate) struct Shape {
     pub(crate) ports: (u16, u16),
     pub(crate) len: usize,
     pub(crate) ttl: u8,
+    pub(crate) ecn: u8,
     pub(crate) gso: Option<u16>,
     /// Whose address it is sent with, if not the sender's own.
     pub(crate) source: Option<Who>,
@@ -125,7 +127,8 @@ impl Driver {
             }),
             Op::Odd { from, odd } => self.odd(*from, *odd),
             Op::Raw { from, bytes } => Some((self.port(*from), bytes.clone(), None)),
-            Op::Edit(_) | Op::SetUp { .. } | Op::Pass(_) | Op::Sweep => None,
+            Op::Afar(_) | Op::Edit(_) | Op::SetUp { .. } | Op::SetUplink(_) => None,
+            Op::Pass(_) | Op::Sweep => None,
         }
         .into_iter()
         .collect()
@@ -155,20 +158,7 @@ impl Driver {
             ip,
             port: shape.ports.1,
         };
-        let payload = vec![0x5a; shape.len];
-        let packet = Packet {
-            ttl: shape.ttl,
-            ..Packet::new(&src, &dst, &payload)
-        };
-        let frame = match shape.what {
-            What::Tcp(flags) => packet.tcp(wire::TcpFlags(flags.0), 1, 1),
-            What::Udp => packet.udp(),
-            What::Echo { request } => packet.icmp_echo(request, shape.ports.0, 1),
-            What::Esp => packet.ip(50, &[0; 8]),
-            // Timestamp request; multicast listener query.
-            What::IcmpOther if shape.v6 => packet.ip(58, &[130, 0, 0, 0, 0, 0, 0, 0]),
-            What::IcmpOther => packet.ip(1, &[13, 0, 0, 0, 0, 0, 0, 0]),
-        };
+        let frame = shape.packet(&src, &dst);
         Some((nic.port, frame))
     }
 
@@ -384,8 +374,32 @@ impl Driver {
     }
 }
 
+impl Shape {
+    /// Such a packet.
+    pub(super) fn packet(&self, src: &Endpoint, dst: &Endpoint) -> Vec<u8> {
+        let payload = vec![0x5a; self.len];
+        let packet = Packet {
+            ttl: self.ttl,
+            dscp_ecn: self.ecn,
+            ..Packet::new(src, dst, &payload)
+        };
+        match self.what {
+            What::Tcp(flags) => packet.tcp(wire::TcpFlags(flags.0), 1, 1),
+            What::Udp => packet.udp(),
+            What::Echo { request } => packet.icmp_echo(request, self.ports.0, 1),
+            What::Esp => packet.ip(50, &[0; 8]),
+            // Timestamp request; multicast listener query.
+            What::IcmpOther if self.v6 => packet.ip(58, &[130, 0, 0, 0, 0, 0, 0, 0]),
+            What::IcmpOther => packet.ip(1, &[13, 0, 0, 0, 0, 0, 0, 0]),
+            // Router advertisement; redirect.
+            What::ForTheLink if self.v6 => packet.ip(58, &[134, 0, 0, 0, 0, 0, 0, 0]),
+            What::ForTheLink => packet.ip(1, &[5, 0, 0, 0, 0, 0, 0, 0]),
+        }
+    }
+}
+
 /// One of the latest.
-fn picked<T>(of: &[T], pick: usize) -> Option<&T> {
+pub(super) fn picked<T>(of: &[T], pick: usize) -> Option<&T> {
     let latest = of.len().min(12);
     of.iter().rev().nth(pick % latest.max(1))
 }
