@@ -123,7 +123,7 @@ fn ipv4_checksum(ends: [u32; 2], ecn: u8, total: u16) -> u16 {
     let sum = FIXED + u32::from(ecn) + u32::from(total) + src + dst;
     let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
-    !(sum & 0xffff) as u16
+    (!sum & 0xffff) as u16
 }
 
 #[inline]

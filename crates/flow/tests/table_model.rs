@@ -138,7 +138,12 @@ fn flags() -> impl Strategy<Value = TcpFlags> {
 
 fn offloads() -> impl Strategy<Value = Offload> {
     let refused = [None, Some(Refusal::TableFull), Some(Refusal::System(28))];
-    let mut all = vec![Offload::Deferred, Offload::Installed, Offload::Active, Offload::Active];
+    let mut all = vec![
+        Offload::Deferred,
+        Offload::Installed,
+        Offload::Active,
+        Offload::Active,
+    ];
     all.extend(refused.map(Offload::NotOffloaded));
     prop::sample::select(all)
 }

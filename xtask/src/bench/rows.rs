@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::guard::Distance;
 use super::interleave::{Better, Sample, Series};
+use super::print::figure;
 
 /// What a row has to reach.
 #[derive(Clone, Debug)]
@@ -220,7 +221,10 @@ impl Row {
                 format!("{}: {ratio:.3} times {peer}, bar {bar:.3}", self.name)
             }
             (Some(peer), None, _) => format!("{}: no ratio to {peer}, bar {bar:.3}", self.name),
-            (None, _, Some(ours)) => format!("{}: {ours:.4} {}, bar {bar}", self.name, self.unit),
+            (None, _, Some(ours)) => {
+                let (ours, bar) = (figure(ours), figure(bar));
+                format!("{}: {ours} {}, bar {bar}", self.name, self.unit)
+            }
             (None, _, None) => format!("{}: nothing measured, bar {bar}", self.name),
         }
     }

@@ -191,6 +191,13 @@ impl Coupling {
             let seen = telling_flags(entry.counters().tcp_flags, half.forward);
             (seen != TcpFlags::default()).then_some((half.key, seen))
         };
+        // The tuple may be another connection's by now, which has not seen them.
+        self.work.seen.retain_mut(|(key, seen)| {
+            let entry = flows.lookup(key).and_then(|id| flows.get(id));
+            let own = entry.map_or(0, |entry| entry.counters().tcp_flags.0);
+            *seen = TcpFlags(seen.0 & own);
+            *seen != TcpFlags::default()
+        });
         let installed = self.work.install.iter().flat_map(halves);
         self.work.seen.extend(installed.filter_map(flags));
         if !self.work.seen.is_empty() {

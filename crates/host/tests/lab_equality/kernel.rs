@@ -9,8 +9,8 @@ use bpf::{
     UplinkAttachment,
 };
 use flow::{
-    Counters, DropCounters, DropReason, EngineCounters, FlowEngine, FlowKey, FlowPair, Half, InstallError, PortId, PortMode,
-    Refusal, Stamp, TcpFlags, Tick,
+    Counters, DropCounters, DropReason, EngineCounters, FlowEngine, FlowKey, FlowPair, Half,
+    InstallError, PortId, PortMode, Refusal, Stamp, TcpFlags, Tick,
 };
 use policy::Snapshot;
 use rustix::time::{ClockId, clock_gettime};

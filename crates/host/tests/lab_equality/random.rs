@@ -95,8 +95,8 @@ fn lab_kernel_and_switch_do_the_same() {
         }
         assert!(reached.delivered_by_kernel.get() > cases);
         assert!(reached.dropped_by_kernel.get() > cases / 8);
-        assert!(reached.sent_away_by_kernel.get() > cases / 4);
-        assert!(reached.off_uplink_by_kernel.get() > cases / 4);
+        assert!(reached.sent_away_by_kernel.get() > cases / 20);
+        assert!(reached.off_uplink_by_kernel.get() > cases / 10);
         assert!(reached.delivered_by_switch.get() > cases);
         assert!(reached.dropped_by_switch.get() > cases);
         assert!(reached.resimulated.get() > u64::from(cases / 8));

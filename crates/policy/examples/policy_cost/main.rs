@@ -180,12 +180,11 @@ impl Point {
         self.passes.push(start.elapsed().as_secs_f64());
     }
 
-    /// Nanoseconds an evaluation takes in the pass that `rank` of all are faster than.
-    fn nanoseconds(&self, rank: f64) -> f64 {
+    /// Nanoseconds an evaluation takes, in the median pass.
+    fn nanoseconds(&self) -> f64 {
         let mut passes = self.passes.clone();
         passes.sort_unstable_by(f64::total_cmp);
-        let at = (passes.len() - 1) as f64 * rank;
-        passes[at as usize] * 1e9 / self.connections.len() as f64
+        passes[passes.len() / 2] * 1e9 / self.connections.len() as f64
     }
 }
 
@@ -219,7 +218,7 @@ fn measure(name: &str, sizes: &[Size], options: &Options) -> Result<(), Box<dyn 
 }
 
 fn print_row(name: &str, point: &Point) {
-    let (size, each) = (point.size, point.nanoseconds(0.5));
+    let (size, each) = (point.size, point.nanoseconds());
     println!(
         "{name:>9} {:>7} {:>9} {:>8} {:>9} {each:>8.0} {:>10.0} {:>11.1} {:>12} {:>8.1}%",
         size.rules,
@@ -242,7 +241,7 @@ fn print_json(series: &str, point: &Point) {
         "mappings" => size.mappings as usize,
         _ => size.rules,
     };
-    let each = point.nanoseconds(0.5);
+    let each = point.nanoseconds();
     let figures = [
         ("evaluation", "ns", each, "lower"),
         ("evaluations", "1/s", 1e9 / each, "higher"),
@@ -271,7 +270,7 @@ fn print_json(series: &str, point: &Point) {
 /// How much longer an evaluation takes with the most rules than with the fewest.
 fn print_growth(series: &str, points: &[Point]) {
     if let [few, .., many] = points {
-        let times = many.nanoseconds(0.5) / few.nanoseconds(0.5);
+        let times = many.nanoseconds() / few.nanoseconds();
         println!(
             "{{\"name\":\"growth/{series}\",\"unit\":\"times\",\"value\":{times},\
              \"better\":\"lower\"}}"

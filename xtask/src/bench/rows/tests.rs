@@ -190,6 +190,8 @@ fn bars_on_ratios_and_on_values() {
     assert_eq!(pass(bar(None, 9.9)), [false]);
     let rows = rows_of(&all, &[bar(Some("veth"), 2.5)]);
     assert_eq!(rows[0].verdict(), "p50, fast: 2.000 times veth, bar 2.500");
+    let rows = rows_of(&all[..1], &[bar(None, 9.5)]);
+    assert_eq!(rows[0].verdict(), "p50, fast: 10.00 us, bar 9.500");
 }
 
 #[test]

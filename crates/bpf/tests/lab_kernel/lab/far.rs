@@ -48,18 +48,19 @@ impl Far {
     pub(crate) fn new(lab: &Lab, is_ipv6: bool) -> Far {
         let (host, namespace) = (lab.host(), Namespace::new("far"));
         let [here, there] = providers(is_ipv6);
-        let length = if is_ipv6 { 64 } else { 24 };
-        let nodad = if is_ipv6 { " nodad" } else { "" };
         host.ip(&format!(
             "link add uplink address {HERE} type veth peer name wire address {THERE} netns {}",
             namespace.name
         ));
-        if is_ipv6 {
-            host.allow_ipv6("uplink");
-            namespace.allow_ipv6("wire");
-        }
-        host.ip(&format!("addr add {here}/{length} dev uplink{nodad}"));
         host.ip("link set uplink up");
+        namespace.ip("link set wire up");
+        for (namespace, device, address) in [(host, "uplink", here), (&namespace, "wire", there)] {
+            if is_ipv6 {
+                namespace.add_ipv6(device, address);
+            } else {
+                namespace.ip(&format!("addr add {address}/24 dev {device}"));
+            }
+        }
         let zero_checksums = if is_ipv6 {
             " udp6zerocsumtx udp6zerocsumrx"
         } else {
@@ -67,8 +68,6 @@ impl Far {
         };
         let (router, mac) = (guest::mac(1), guest::mac(FAR_GUEST));
         namespace.ip_all(&[
-            format!("addr add {there}/{length} dev wire{nodad}"),
-            "link set wire up".into(),
             format!(
                 "link add vx type vxlan id {} local {there} remote {here} dstport {VXLAN_PORT} \
                  nolearning{zero_checksums}",
@@ -90,15 +89,11 @@ impl Far {
 
     /// Gives guest 3 its IPv6 address too.
     pub(crate) fn enable_ipv6(&self) {
-        self.namespace.allow_ipv6("vx");
         let (own, near) = (Guest::ipv6_of(FAR_GUEST), Guest::ipv6_of(1));
-        self.namespace.ip_all(&[
-            format!("addr add {own}/64 dev vx nodad"),
-            format!(
-                "neigh add {near} lladdr {} dev vx nud permanent",
-                guest::mac(1)
-            ),
-        ]);
+        self.namespace.add_ipv6("vx", own.into());
+        let mac = guest::mac(1);
+        let neighbour = format!("neigh add {near} lladdr {mac} dev vx nud permanent");
+        self.namespace.ip(&neighbour);
     }
 
     /// Attaches the uplink, and lets guest 1 receive from the other host.

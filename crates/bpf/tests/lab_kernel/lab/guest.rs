@@ -60,9 +60,8 @@ impl Guest {
 
     /// Gives it its IPv6 address too, with which it begins to send messages of its own.
     pub(crate) fn enable_ipv6(&self) {
-        self.namespace.allow_ipv6("eth0");
-        let mut lines = vec![format!("addr add {}/64 dev eth0 nodad", self.ipv6())];
-        lines.extend(neighbours(self.number, Self::ipv6_of));
+        self.namespace.add_ipv6("eth0", self.ipv6().into());
+        let lines: Vec<_> = neighbours(self.number, Self::ipv6_of).collect();
         self.namespace.ip_all(&lines);
     }
 

@@ -1,11 +1,15 @@
 use std::fs::File;
 use std::io::Write;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType, netdevice};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::PATIENCE;
 
 /// Runs a command that must succeed.
 pub(crate) fn command(program: &str, arguments: &[&str]) {
@@ -86,12 +90,19 @@ impl Namespace {
         })
     }
 
-    /// Lets a device have IPv6 addresses, with which it begins to send messages of its own.
-    pub(crate) fn allow_ipv6(&self, device: &str) {
+    /// Gives a device that is up an IPv6 address, with which it begins to send messages of its own.
+    /// The kernel takes packets for it only some time later, which this waits for.
+    pub(crate) fn add_ipv6(&self, device: &str, address: IpAddr) {
         self.run(|| {
             let path = format!("/proc/sys/net/ipv6/conf/{device}/disable_ipv6");
             std::fs::write(path, "0").unwrap();
         });
+        self.ip(&format!("addr add {address}/64 dev {device} nodad"));
+        let (started, local) = (Instant::now(), format!("local {address} dev {device} "));
+        while !self.show("ip -6 route show table local").contains(&local) {
+            assert!(started.elapsed() < PATIENCE, "no route to {address}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Does `work` in the namespace, on a thread of its own.

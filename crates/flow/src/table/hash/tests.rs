@@ -27,7 +27,7 @@ fn crowded(hashes: &[u64], bits: impl Fn(u64) -> u64) -> usize {
 /// Both ends of the hash are used: the upper chooses the bucket, the lower the tag.
 #[test]
 fn keys_that_differ_little_spread_over_both_ends() {
-    for seed in 0..50 {
+    for seed in 0..4 {
         let hasher = KeyHasher::new(seed);
         let ports: Vec<u64> = (0..u16::MAX)
             .map(|port| hasher.hash(&key(1, port)))
