@@ -243,7 +243,7 @@ async fn start(
     engine.set_exception_device(exceptions)?;
     let receiver = FrameReceiver::new(exceptions, DataPlane::batch_frames())
         .context("cannot receive exceptions")?;
-    let sender = FrameSender::new(Queueing::Bypass).context("cannot send frames")?;
+    let sender = FrameSender::new(Queueing::Discipline).context("cannot send frames")?;
     let mut compiler = Compiler::new(policy::Limits::default());
     let snapshot = Arc::new(
         compiler

@@ -12,8 +12,10 @@
 //!     --rate 100000 --seconds 0.5 --first 0
 //! ```
 //!
-//! Prints one line of JSON: `{"sent":50000,"refused":0,"seconds":0.5}`. A sender that cannot keep
-//! the rate sends what it can and never catches up, for a catching-up burst would be another load.
+//! Prints one line of JSON: `{"sent":50000,"refused":0,"seconds":0.5,"processor":0.5}`. A sender
+//! that cannot keep the rate sends what it can and never catches up, for a catching-up burst would be
+//! another load. It waits awake, so that less `processor` time than `seconds` says that others had
+//! its processor.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -25,6 +27,7 @@ use std::time::{Duration, Instant};
 use netdev::send::{CHUNK, FrameSender, Queueing, SendBatch};
 use netdev::{VNET_HEADER_LEN, VnetHeader};
 use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::time::{ClockId, clock_gettime};
 
 type Failure = Box<dyn Error>;
 
@@ -62,8 +65,8 @@ fn main() -> Result<(), Failure> {
         options.required("first")?,
     )?;
     println!(
-        "{{\"sent\":{},\"refused\":{},\"seconds\":{}}}",
-        outcome.sent, outcome.refused, outcome.seconds
+        "{{\"sent\":{},\"refused\":{},\"seconds\":{},\"processor\":{}}}",
+        outcome.sent, outcome.refused, outcome.seconds, outcome.processor
     );
     Ok(())
 }
@@ -73,6 +76,8 @@ struct Sent {
     /// Frames that the device did not take.
     refused: u64,
     seconds: f64,
+    /// Seconds that this process ran.
+    processor: f64,
 }
 
 /// Sends whole batches until the time is up.
@@ -90,6 +95,7 @@ fn send(
     let length = Duration::from_secs_f64(seconds);
     let mut frame = flows.template();
     let (mut number, mut sent, mut refused) = (first, 0, 0);
+    let ran_before = processor_seconds();
     let begun = Instant::now();
     let mut due = begun;
     loop {
@@ -109,11 +115,14 @@ fn send(
         due = (due + interval).max(now);
         if due - begun >= length {
             // The last batch lasts until the next one would be due.
-            let until = due.max(Instant::now());
+            while Instant::now() < due {
+                spin_loop();
+            }
             return Ok(Sent {
                 sent,
                 refused,
-                seconds: (until - begun).as_secs_f64(),
+                seconds: begun.elapsed().as_secs_f64(),
+                processor: processor_seconds() - ran_before,
             });
         }
     }
@@ -224,6 +233,11 @@ fn checksum(header: &[u8]) -> u16 {
 
 fn length(bytes: usize) -> [u8; 2] {
     u16::try_from(bytes).unwrap_or(u16::MAX).to_be_bytes()
+}
+
+fn processor_seconds() -> f64 {
+    let ran = clock_gettime(ClockId::ProcessCPUTime);
+    ran.tv_sec as f64 + ran.tv_nsec as f64 * 1e-9
 }
 
 fn stay_on(cpu: usize) -> Result<(), Failure> {

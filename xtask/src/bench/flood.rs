@@ -64,6 +64,8 @@ pub(crate) struct Burst {
     pub(crate) sent: u64,
     pub(crate) received: u64,
     pub(crate) seconds: f64,
+    /// The part of that time for which the sender had its processor; it never sleeps.
+    pub(crate) sender_share: f64,
 }
 
 /// What the sender reports.
@@ -73,6 +75,7 @@ struct Sent {
     /// Packets that the device did not take; they have had their numbers.
     refused: u64,
     seconds: f64,
+    processor: f64,
 }
 
 impl Burst {
@@ -131,6 +134,7 @@ impl Flood {
             sent: sent.sent,
             received,
             seconds: sent.seconds,
+            sender_share: sent.processor / sent.seconds,
         })
     }
 

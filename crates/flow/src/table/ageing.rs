@@ -7,6 +7,7 @@
 //! So a pair goes at the end of its timeout if it was idle since it was queued, and otherwise
 //! before a second timeout has passed (and a second, which is how coarsely queueing is timed).
 
+use std::hint::black_box;
 use std::ops::Range;
 
 use super::FlowTable;
@@ -17,6 +18,9 @@ use crate::{Counters, FlowKey, PortId, Removal, Removed, Tick, Timeouts};
 
 /// The lists of the classes that are not kept by port, in the order of [`table_list`].
 const TABLE_LISTS: u32 = 5;
+
+/// Pairs that go one after the other, and are brought near together.
+const AHEAD: usize = 32;
 
 /// How many lists a table with so many ports has.
 pub(super) fn list_count(ports: u32) -> u32 {
@@ -122,6 +126,7 @@ impl FlowTable {
         confirm: Confirm<'_>,
         removed: &mut Vec<Removed>,
     ) -> bool {
+        let mut near = 0;
         while let Some(slot) = self.lists.front(list) {
             let timeout = self.slab.hot(slot).class().timeout(timeouts);
             let expired = now.since(self.last_active(slot)) >= timeout;
@@ -138,10 +143,27 @@ impl FlowTable {
                     self.requeue(list, slot, now);
                 }
             } else {
+                if near == 0 {
+                    self.bring_near(list);
+                    near = AHEAD;
+                }
+                near -= 1;
                 self.remove_pair(slot, Removal::Expired, removed);
             }
         }
         true
+    }
+
+    /// Reads what it takes to remove the first pairs of a list, so that the waits for memory
+    /// overlap: after a flood most of a removal is such a wait.
+    fn bring_near(&self, list: ListId) {
+        let mut touched = 0;
+        for slot in self.lists.nodes(list).take(AHEAD) {
+            for half in [Some(slot), self.slab.peer(slot)].into_iter().flatten() {
+                touched ^= self.index.touch(self.hash_key(&self.slab.hot(half).key));
+            }
+        }
+        black_box(touched);
     }
 
     /// Whether the engine, if there is one, knows of packets that keep the pair alive.

@@ -287,6 +287,11 @@ impl<'a> Accelerated<'a> {
         self.observe(&keys);
     }
 
+    /// Whether the agent is behind with exceptions.
+    pub(crate) fn set_busy(&mut self, busy: bool) {
+        self.coupling.set_busy(busy);
+    }
+
     /// Somebody asks for all flows.
     pub(crate) fn read_flows(&mut self) {
         let keys: Vec<FlowKey> = self

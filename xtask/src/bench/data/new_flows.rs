@@ -40,6 +40,10 @@ const STEPS: Steps = Steps {
 /// A later run begins at this part of what an earlier one found.
 const HEAD_START: f64 = 0.6;
 const OVERLOAD: f64 = 1.5;
+/// A sender that had its processor for less of a burst was disturbed by others: the burst says
+/// nothing. So many of a search are repeated.
+const SENDER_SHARE: f64 = 0.95;
+const DISTURBED_MAX: u32 = 10;
 /// How long earlier flows may take until they are forgotten.
 const FORGETTING: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(200);
@@ -101,9 +105,14 @@ fn one_run(
     let mut flood = Flood::prepare(bed.testbed(), BLOCKS)?;
     let first = seen.get().map_or(STEPS.first, |rate| rate * HEAD_START);
     let mut search = Search::new(Steps { first, ..STEPS });
+    let mut disturbed = 0;
     while let Some(rate) = search.rate() {
         wait_until_idle(bed)?;
         let burst = flood.burst(rate, length)?;
+        if burst.sender_share < SENDER_SHARE && disturbed < DISTURBED_MAX {
+            disturbed += 1;
+            continue;
+        }
         search.tell(Attempt {
             achieved: burst.rate(),
             lossless: burst.sent > 0 && burst.lost() == 0,
@@ -118,9 +127,14 @@ fn one_run(
     let drops = bed.drops()?;
     let (burst, stream_lost) = overload(&mut flood, bed.testbed(), best * OVERLOAD, length)?;
     let dropped = since(&drops, bed.drops()?);
-    notes
-        .borrow_mut()
-        .push(told(name, &search, &burst, &dropped, stream_lost));
+    notes.borrow_mut().push(told(
+        name,
+        &search,
+        disturbed,
+        &burst,
+        &dropped,
+        stream_lost,
+    ));
     Ok(vec![
         Measurement::higher(WITHOUT_LOSS, "k/s", best / 1e3),
         Measurement::lower(
@@ -209,6 +223,7 @@ fn since(before: &[(String, u64)], now: Vec<(String, u64)>) -> Vec<(String, u64)
 fn told(
     name: &str,
     search: &Search,
+    disturbed: u32,
     burst: &Burst,
     dropped: &[(String, u64)],
     stream_lost: u64,
@@ -228,7 +243,11 @@ fn told(
     if elsewhere > 0 {
         text += &format!(", {elsewhere} in queues on the way");
     }
-    text + &format!("; the established flow lost {stream_lost}")
+    text += &format!("; the established flow lost {stream_lost}");
+    if disturbed > 0 {
+        text += &format!("; {disturbed} bursts were disturbed and repeated");
+    }
+    text
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ fn a_burst_knows_its_rate_and_its_losses() {
         sent: 5000,
         received: 4990,
         seconds: 0.5,
+        sender_share: 1.0,
     };
     assert_eq!((burst.rate(), burst.lost()), (10_000.0, 10));
 }

@@ -29,10 +29,18 @@ fn losses_that_no_reason_names_were_in_queues() {
         sent: 1000,
         received: 900,
         seconds: 0.01,
+        sender_share: 1.0,
     };
     assert_eq!(
-        told("ours", &search, &burst, &reasons(&[("flow-limit", 70)]), 0),
+        told(
+            "ours",
+            &search,
+            2,
+            &burst,
+            &reasons(&[("flow-limit", 70)]),
+            0
+        ),
         "ours: without loss 20 k/s; at 100 k/s lost 100 of 1000 new flows, 70 flow-limit, \
-         30 in queues on the way; the established flow lost 0"
+         30 in queues on the way; the established flow lost 0; 2 bursts were disturbed and repeated"
     );
 }
