@@ -15,6 +15,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("model", &["policy", "flow", "wire"]),
     ("bpf", &["flow", "wire"]),
     ("netdev", &["wire"]),
+    ("vring", &[]),
+    ("softnic", &["vring", "vswitch", "policy", "flow", "wire"]),
     (
         "host",
         &[

@@ -1,0 +1,1 @@
+//! The software NIC: vhost-user sessions and the workers that serve them.

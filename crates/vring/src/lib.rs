@@ -1,0 +1,1 @@
+//! Virtqueues, split and packed, served in the guest's own memory.
