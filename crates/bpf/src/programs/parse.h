@@ -75,7 +75,8 @@ static __always_inline bool mac_equal(const void *a, const void *b)
 	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2];
 }
 
-static __always_inline bool ipv4_checksum_correct(const struct iphdr *ip)
+/* The folded sum over a header without options, checksum field included. */
+static __always_inline __u16 ipv4_sum(const struct iphdr *ip)
 {
 	const __u16 *words = (const void *)ip;
 	__u32 sum = 0;
@@ -84,8 +85,12 @@ static __always_inline bool ipv4_checksum_correct(const struct iphdr *ip)
 	for (int i = 0; i < 10; i++)
 		sum += words[i];
 	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return sum == 0xffff;
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+static __always_inline bool ipv4_checksum_correct(const struct iphdr *ip)
+{
+	return ipv4_sum(ip) == 0xffff;
 }
 
 static __always_inline int parse_tcp(const struct tcphdr *tcp, void *end, __u32 length,

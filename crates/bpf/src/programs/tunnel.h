@@ -204,19 +204,6 @@ static __always_inline int parse_outer(struct __sk_buff *skb, const struct uplin
 	return NOT_OURS;
 }
 
-static __always_inline __be16 ipv4_checksum(const struct iphdr *ip)
-{
-	const __u16 *words = (const void *)ip;
-	__u32 sum = 0;
-
-#pragma unroll
-	for (int i = 0; i < 10; i++)
-		sum += words[i];
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum;
-}
-
 static __always_inline void write_tunnel(struct udphdr *udp, struct vxlanhdr *vxlan,
 					 struct ethhdr *inner, const struct flow_value *flow,
 					 const struct uplink *uplink, __u32 udp_length, __u8 family)
@@ -257,7 +244,7 @@ static __always_inline bool write_outer_ipv4(struct __sk_buff *skb, const struct
 	eth->h_proto = bpf_htons(ETH_P_IP);
 	__builtin_memcpy(&ip.saddr, uplink->address, 4);
 	__builtin_memcpy(&ip.daddr, flow->outer_dst, 4);
-	ip.check = ipv4_checksum(&ip);
+	ip.check = ~ipv4_sum(&ip);
 	headers->ip = ip;
 	write_tunnel(&headers->udp, &headers->vxlan, inner, flow, uplink,
 		     length - sizeof(ip), packet->key.family);
