@@ -1,5 +1,6 @@
-//! The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
+//! The Internet checksum (RFC 1071) and its incremental update (RFC 1624), and SCTP's CRC32c.
 
+mod crc32c;
 mod l4;
 
 use core::net::{Ipv4Addr, Ipv6Addr};

@@ -26,6 +26,8 @@ pub mod protocol {
     pub const NO_NEXT_HEADER: u8 = 59;
     /// IPv6 destination options.
     pub const DESTINATION_OPTIONS: u8 = 60;
+    /// Stream control transmission (RFC 9260).
+    pub const SCTP: u8 = 132;
 }
 
 /// The IP version of a packet.

@@ -1,11 +1,11 @@
-//! TCP, UDP and ICMP checksums inside a frame.
+//! TCP, UDP, ICMP and SCTP checksums inside a frame.
 
 use core::{
     net::{Ipv4Addr, Ipv6Addr},
     ops::Range,
 };
 
-use super::Sum;
+use super::{Sum, crc32c};
 use crate::{
     Family, Header, IpPacket, ParseError, icmpv4, icmpv6,
     ip::protocol,
@@ -26,12 +26,25 @@ pub enum L4Check {
     Absent,
 }
 
-/// Checks the TCP, UDP or ICMP checksum of a packet that [`crate::dissect()`] found in `frame`.
+impl L4Check {
+    fn of(matches: bool) -> L4Check {
+        if matches {
+            L4Check::Valid
+        } else {
+            L4Check::Invalid
+        }
+    }
+}
+
+/// Checks the TCP, UDP, ICMP or SCTP checksum of a packet that [`crate::dissect()`] found in `frame`.
 ///
 /// The addresses are read from the frame, not from `packet`. With an IPv6 routing header that has
 /// segments left, the checksum is over the final destination (RFC 8200 section 8.1) and is reported
 /// as invalid.
 pub fn verify_l4(frame: &[u8], packet: &IpPacket) -> Result<L4Check, ParseError> {
+    if let Some(range) = crc32c::place(frame, packet) {
+        return Ok(L4Check::of(crc32c::is_valid(frame, range)));
+    }
     let Some(place) = Place::find(frame, packet)? else {
         return Ok(L4Check::Absent);
     };
@@ -39,16 +52,16 @@ pub fn verify_l4(frame: &[u8], packet: &IpPacket) -> Result<L4Check, ParseError>
         return Ok(L4Check::Absent);
     }
     let sum = place.pseudo.and(Sum::of(&frame[place.range]));
-    Ok(if sum.finish() == 0 {
-        L4Check::Valid
-    } else {
-        L4Check::Invalid
-    })
+    Ok(L4Check::of(sum.finish() == 0))
 }
 
-/// Computes and writes the TCP, UDP or ICMP checksum of a packet that [`crate::dissect()`] found in
-/// `frame`. Returns `false`, having changed nothing, for a fragment or a protocol without checksum.
+/// Computes and writes the TCP, UDP, ICMP or SCTP checksum of a packet that [`crate::dissect()`]
+/// found in `frame`. Returns `false`, having changed nothing, for a fragment or a protocol without checksum.
 pub fn fill_l4(frame: &mut [u8], packet: &IpPacket) -> Result<bool, ParseError> {
+    if let Some(range) = crc32c::place(frame, packet) {
+        crc32c::fill(frame, range);
+        return Ok(true);
+    }
     let Some(place) = Place::find(frame, packet)? else {
         return Ok(false);
     };
