@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bpf", &["flow", "wire"]),
     ("netdev", &["wire"]),
     ("vring", &[]),
+    ("vm", &["wire"]),
     ("softnic", &["vring", "vswitch", "policy", "flow", "wire"]),
     (
         "host",
