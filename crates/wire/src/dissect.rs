@@ -13,7 +13,7 @@ use crate::{
     ipv6::{self, Ipv6View, walk_extensions},
 };
 
-pub use plain::{PlainAddresses, PlainPacket, PlainTuple, guess_tuple, plain};
+pub use plain::{PlainAddresses, PlainPacket, PlainTuple, guess_tuple, plain, plain_head};
 
 /// Why a frame was refused; one enum with the views' errors, as these are what fails.
 pub type DissectError = ParseError;

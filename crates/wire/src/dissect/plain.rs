@@ -61,13 +61,22 @@ const VERSION_4_WITHOUT_OPTIONS: u8 = 0x45;
 #[inline(always)] // So that what the caller does not want is not built.
 #[must_use]
 pub fn plain(frame: &[u8]) -> Option<PlainPacket<'_>> {
-    let (ethernet, rest) = frame.split_first_chunk::<{ ethernet::HEADER_LEN }>()?;
+    plain_head(frame, frame.len())
+}
+
+/// As [`plain`], of a frame of `frame_len` bytes of which only the first are at hand: `None` also
+/// where its headers are not among them.
+#[inline(always)] // So that what the caller does not want is not built.
+#[must_use]
+pub fn plain_head(head: &[u8], frame_len: usize) -> Option<PlainPacket<'_>> {
+    let (ethernet, rest) = head.split_first_chunk::<{ ethernet::HEADER_LEN }>()?;
+    let room = frame_len.checked_sub(ethernet::HEADER_LEN)?;
     let ip = match EtherType(u16_at(ethernet, 12)) {
-        EtherType::IPV4 => plain_ipv4(rest)?,
-        EtherType::IPV6 => plain_ipv6(rest)?,
+        EtherType::IPV4 => plain_ipv4(rest, room)?,
+        EtherType::IPV6 => plain_ipv6(rest, room)?,
         _ => return None,
     };
-    let l4 = plain_l4(ip.proto, ip.payload)?;
+    let l4 = plain_l4(ip.proto, ip.payload, ip.payload_len)?;
     Some(PlainPacket {
         dst: MacAddr(array_at(ethernet, 0)),
         src: MacAddr(array_at(ethernet, 6)),
@@ -79,7 +88,7 @@ pub fn plain(frame: &[u8]) -> Option<PlainPacket<'_>> {
         ttl: ip.ttl,
         dscp_ecn: ip.dscp_ecn,
         tcp_flags: l4.tcp_flags,
-        l3_len: ip.header_len + ip.payload.len(),
+        l3_len: ip.header_len + ip.payload_len,
         headers_len: ip.header_len + l4.header_len,
     })
 }
@@ -117,7 +126,9 @@ struct PlainIp<'a> {
     ttl: u8,
     dscp_ecn: u8,
     header_len: usize,
-    /// Up to the length that the header gives.
+    /// The length that the header gives, which the frame has room for.
+    payload_len: usize,
+    /// What of it is at hand, with what may follow it.
     payload: &'a [u8],
 }
 
@@ -128,10 +139,12 @@ struct PlainL4 {
 }
 
 #[inline(always)]
-fn plain_ipv4(bytes: &[u8]) -> Option<PlainIp<'_>> {
-    let header: &[u8; ipv4::HEADER_LEN] = bytes.first_chunk()?;
+fn plain_ipv4(bytes: &[u8], room: usize) -> Option<PlainIp<'_>> {
+    let (header, payload) = bytes.split_first_chunk::<{ ipv4::HEADER_LEN }>()?;
+    let total = usize::from(u16_at(header, 2));
     let is_plain = header[0] == VERSION_4_WITHOUT_OPTIONS
         && u16_at(header, 6) & MORE_FRAGMENTS_AND_OFFSET == 0
+        && total <= room
         && checksum_holds(header);
     if !is_plain {
         return None;
@@ -142,7 +155,8 @@ fn plain_ipv4(bytes: &[u8]) -> Option<PlainIp<'_>> {
         ttl: header[ipv4::TTL_AT],
         dscp_ecn: header[1],
         header_len: ipv4::HEADER_LEN,
-        payload: bytes.get(ipv4::HEADER_LEN..usize::from(u16_at(header, 2)))?,
+        payload_len: total.checked_sub(ipv4::HEADER_LEN)?,
+        payload,
     })
 }
 
@@ -161,9 +175,10 @@ fn checksum_holds(header: &[u8; ipv4::HEADER_LEN]) -> bool {
 }
 
 #[inline(always)]
-fn plain_ipv6(bytes: &[u8]) -> Option<PlainIp<'_>> {
-    let (header, rest) = bytes.split_first_chunk::<{ ipv6::HEADER_LEN }>()?;
-    if header[0] >> 4 != 6 {
+fn plain_ipv6(bytes: &[u8], room: usize) -> Option<PlainIp<'_>> {
+    let (header, payload) = bytes.split_first_chunk::<{ ipv6::HEADER_LEN }>()?;
+    let payload_len = usize::from(u16_at(header, 4));
+    if header[0] >> 4 != 6 || ipv6::HEADER_LEN + payload_len > room {
         return None;
     }
     Some(PlainIp {
@@ -172,17 +187,18 @@ fn plain_ipv6(bytes: &[u8]) -> Option<PlainIp<'_>> {
         ttl: header[ipv6::HOP_LIMIT_AT],
         dscp_ecn: header[0] << 4 | header[1] >> 4,
         header_len: ipv6::HEADER_LEN,
-        payload: rest.get(..usize::from(u16_at(header, 4)))?,
+        payload_len,
+        payload,
     })
 }
 
 #[inline(always)]
-fn plain_l4(proto: u8, bytes: &[u8]) -> Option<PlainL4> {
+fn plain_l4(proto: u8, bytes: &[u8], payload_len: usize) -> Option<PlainL4> {
     let (tcp_flags, header_len) = match proto {
         protocol::TCP => {
             let header: &[u8; tcp::HEADER_LEN] = bytes.first_chunk()?;
             let header_len = usize::from(header[12] >> 4) * 4;
-            if header_len < tcp::HEADER_LEN || header_len > bytes.len() {
+            if header_len < tcp::HEADER_LEN || header_len > payload_len {
                 return None;
             }
             (TcpFlags(header[tcp::FLAGS_AT]), header_len)
@@ -190,7 +206,7 @@ fn plain_l4(proto: u8, bytes: &[u8]) -> Option<PlainL4> {
         protocol::UDP => {
             let header: &[u8; udp::HEADER_LEN] = bytes.first_chunk()?;
             let len = usize::from(u16_at(header, udp::LENGTH_AT));
-            if len < udp::HEADER_LEN || len > bytes.len() {
+            if len < udp::HEADER_LEN || len > payload_len {
                 return None;
             }
             (TcpFlags::default(), udp::HEADER_LEN)

@@ -65,6 +65,23 @@ fn assert_agrees(frame: &[u8]) {
 }
 
 #[test]
+fn of_a_long_frame_the_headers_are_enough() {
+    let payload = [0x5a; 1_400];
+    for (a, b) in both() {
+        let shape = Packet::new(&a, &b, &payload);
+        for frame in [shape.udp(), shape.tcp(TcpFlags::ACK, 5, 7)] {
+            let whole = plain(&frame).unwrap();
+            let headers = ethernet::HEADER_LEN + whole.headers_len;
+            for at_hand in [headers, headers + 1, frame.len()] {
+                assert_eq!(plain_head(&frame[..at_hand], frame.len()), Some(whole));
+            }
+            assert_eq!(plain_head(&frame[..headers - 1], frame.len()), None);
+            assert_eq!(plain_head(&frame, frame.len() - 1), None);
+        }
+    }
+}
+
+#[test]
 fn segments_and_datagrams_are_plain_and_all_else_is_not() {
     for (a, b) in both() {
         let shape = Packet::new(&a, &b, b"hello");
