@@ -2,7 +2,16 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, little_endian::U16};
 
-use crate::{Family, IpPacket, checksum::Sum, dissect::L4, octets::put_u16, tcp, udp};
+use crate::{
+    Family, IpPacket,
+    checksum::Sum,
+    dissect::{L4, PlainAddresses, PlainPacket},
+    ethernet,
+    ip::protocol,
+    ipv4, ipv6,
+    octets::put_u16,
+    tcp, udp,
+};
 
 /// Flag: the checksum at `csum_start + csum_offset` is only the pseudo header's; finish it.
 pub const NEEDS_CSUM: u8 = 1;
@@ -173,6 +182,24 @@ impl VirtioNetHeader {
         Ok(need)
     }
 
+    /// The header of a frame of which so much is left to devices, whose headers end at `hdr_len`.
+    #[must_use]
+    pub fn of(offload: &Offload, hdr_len: usize) -> Self {
+        let number = |value: usize| U16::new(u16::try_from(value).unwrap_or(u16::MAX));
+        let mut header = Self::default();
+        if let Some(PartialChecksum { start, field }) = offload.checksum {
+            header.flags = NEEDS_CSUM;
+            header.hdr_len = number(hdr_len);
+            header.csum_start = number(start);
+            header.csum_offset = number(field - start);
+        }
+        if let Some(gso) = offload.gso {
+            header.gso_type = gso.kind as u8 | if gso.ecn { GSO_ECN } else { 0 };
+            header.gso_size = U16::new(gso.size.get());
+        }
+        header
+    }
+
     /// Checks the header against the length of its frame, and says what it asks for.
     pub fn check(&self, frame_len: usize) -> Result<Offload, VirtioNetError> {
         let hdr_len = usize::from(self.hdr_len.get());
@@ -252,6 +279,37 @@ impl Offload {
                 matches!((packet.l4, packet.family), (L4::Tcp { .. }, Family::V6))
             }
             Some(GsoType::UdpL4) => matches!(packet.l4, L4::Udp { .. }),
+        };
+        if checksum_fits && gso_fits {
+            Ok(())
+        } else {
+            Err(VirtioNetError::Mismatch)
+        }
+    }
+
+    /// As [`Offload::check_packet`], against a packet that is as most are.
+    pub fn check_plain(&self, packet: &PlainPacket<'_>) -> Result<(), VirtioNetError> {
+        let (family, header_len) = match packet.tuple.addresses {
+            PlainAddresses::V4(_) => (Family::V4, ipv4::HEADER_LEN),
+            PlainAddresses::V6(_) => (Family::V6, ipv6::HEADER_LEN),
+        };
+        let is_tcp = packet.tuple.proto == protocol::TCP;
+        let field_at = if is_tcp {
+            tcp::CHECKSUM_AT
+        } else {
+            udp::CHECKSUM_AT
+        };
+        let start = ethernet::HEADER_LEN + header_len;
+        let field = start + field_at;
+        let checksum_fits = match self.checksum {
+            None => true,
+            Some(found) => found == PartialChecksum { start, field },
+        };
+        let gso_fits = match self.gso.map(|gso| gso.kind) {
+            None => true,
+            Some(GsoType::TcpV4) => is_tcp && family == Family::V4,
+            Some(GsoType::TcpV6) => is_tcp && family == Family::V6,
+            Some(GsoType::UdpL4) => !is_tcp,
         };
         if checksum_fits && gso_fits {
             Ok(())
