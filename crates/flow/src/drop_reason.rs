@@ -102,11 +102,17 @@ drop_reasons! {
     CongestionNotEcnCapable = 33, "congestion-not-ecn-capable";
     /// DHCP or a router solicitation in a form that has no answer here.
     UnansweredConfiguration = 34, "unanswered-configuration";
+    /// The queue before the agent was full.
+    ExceptionQueueFull = 35, "exception-queue-full";
+    /// A super-frame of a kind that cannot be handed to the agent: neither TCP's nor UDP's segments.
+    UnsupportedOffload = 36, "unsupported-offload";
+    /// The receiving guest has offered no buffer for it.
+    NoReceiveBuffer = 37, "no-receive-buffer";
 }
 
 impl DropReason {
     /// One more than the largest number: the size of a table with a cell for each reason.
-    pub const SLOTS: usize = 35;
+    pub const SLOTS: usize = 38;
 
     /// The number engines store; never zero.
     pub fn number(self) -> u8 {

@@ -142,7 +142,7 @@ impl FlowKey {
     }
 
     #[inline]
-    fn of_words(words: [u64; 5]) -> FlowKey {
+    pub(crate) fn of_words(words: [u64; 5]) -> FlowKey {
         transmute!(words)
     }
 
@@ -156,9 +156,15 @@ impl FlowKey {
         self.port.guest()
     }
 
+    /// Whether the addresses are of IPv4.
+    #[inline]
+    pub(crate) fn is_ipv4(&self) -> bool {
+        self.family == 4
+    }
+
     /// The family of both addresses.
     pub fn family(&self) -> Family {
-        if self.family == 4 {
+        if self.is_ipv4() {
             Family::V4
         } else {
             Family::V6

@@ -27,7 +27,7 @@ pub use engine::{EngineCounters, FlowEngine, InstallError, PortMode, Refusal};
 pub use key::{FlowKey, PortId};
 pub use outer::{HEADROOM, push_in_place};
 pub use table::{
-    Counters, FlowEntry, FlowId, FlowPair, FlowTable, Half, Hint, Hit, InsertError, Limits,
+    Basis, Counters, FlowEntry, FlowId, FlowPair, FlowTable, Half, Hint, Hit, InsertError, Limits,
     Offload, Removal, Removed, Stamp, UpdateError,
 };
 pub use tcp::{TcpState, telling_flags};

@@ -1,8 +1,9 @@
 //! The software home of the flow pairs: a table of fixed size that finds a direction by its key.
 //!
-//! An entry takes 128 bytes at most, all in: a line that every packet reads and most of a line that
-//! it writes ([`entry`]), eight bytes for its place in an ageing list ([`lists`]), eight for its
-//! place in the [`index`]. Tunnel ends, which many entries share, are kept once ([`encaps`]).
+//! An entry takes 128 bytes at most, all in: a line that every packet reads and writes ([`hot`]), most
+//! of a line that IPv4 packets leave alone ([`cold`]), eight bytes for its place in an ageing list
+//! ([`lists`]), eight for its place in the [`index`]. So a hit of IPv4 touches two cache lines: one
+//! of the index, and the hot one. Tunnel ends, which many entries share, are kept once ([`encaps`]).
 //!
 //! Both directions of a pair come and go together. A pair is in the list of its [`class`], the
 //! oldest first; [`expire`](FlowTable::expire) looks at the heads of the lists.
@@ -11,13 +12,15 @@
 
 mod ageing;
 mod class;
+mod cold;
 mod encaps;
-mod entry;
 mod hash;
 mod hit;
+mod hot;
 mod index;
 mod insert;
 mod lists;
+mod packed_key;
 mod slab;
 mod types;
 mod update;
@@ -29,16 +32,19 @@ use std::num::NonZeroU32;
 use foldhash::{SharedSeed, quality::FoldHasher};
 
 use crate::{Encap, FlowKey, PortId, TcpState};
+use cold::Cold;
 use encaps::Encaps;
-use entry::{Cold, Hot};
 use hash::KeyHasher;
+use hot::Hot;
 use index::Index;
 use lists::Lists;
+use packed_key::PackedKey;
 use slab::Slab;
 
 pub use hit::{Hint, Hit};
 pub use types::{
-    Counters, FlowPair, Half, InsertError, Limits, Offload, Removal, Removed, Stamp, UpdateError,
+    Basis, Counters, FlowPair, Half, InsertError, Limits, Offload, Removal, Removed, Stamp,
+    UpdateError,
 };
 pub use view::{FlowEntry, FlowId};
 
@@ -117,9 +123,7 @@ impl FlowTable {
     /// The entry with this id, unless it is gone.
     #[inline]
     pub fn get(&self, id: FlowId) -> Option<FlowEntry<'_>> {
-        self.slab
-            .slot(id)
-            .map(|slot| FlowEntry { table: self, slot })
+        self.slab.slot(id).map(|slot| FlowEntry::at(self, slot))
     }
 
     /// How far a connection has come; `None` for remembered drops, for what is not TCP and
@@ -133,14 +137,14 @@ impl FlowTable {
         let known = usize::from(port.0) < self.ports.len();
         let list = known.then(|| self.drop_list(port));
         let slots = list.into_iter().flat_map(|list| self.lists.nodes(list));
-        slots.map(|slot| FlowEntry { table: self, slot })
+        slots.map(|slot| FlowEntry::at(self, slot))
     }
 
     /// All entries, in no order that means anything. Looks at every place that was ever used.
     pub fn iter(&self) -> impl Iterator<Item = FlowEntry<'_>> {
         let slots = (0..).zip(&self.slab.hot);
         let taken = slots.filter(|(_, hot)| !hot.is_vacant());
-        taken.map(|(slot, _)| FlowEntry { table: self, slot })
+        taken.map(|(slot, _)| FlowEntry::at(self, slot))
     }
 
     /// How many entries there are.
@@ -178,11 +182,16 @@ impl FlowTable {
     }
 
     fn find(&self, key: &FlowKey) -> Option<u32> {
-        self.index
-            .find(self.hash_key(key), |slot| self.slab.hot(slot).matches(key))
+        self.find_packed(&PackedKey::of(key))
     }
 
-    fn hash_key(&self, key: &FlowKey) -> u64 {
+    #[inline]
+    fn find_packed(&self, key: &PackedKey) -> Option<u32> {
+        self.index
+            .find(self.hash_key(key), |slot| self.slab.holds(slot, key))
+    }
+
+    fn hash_key(&self, key: &PackedKey) -> u64 {
         self.hasher.hash(key)
     }
 
@@ -199,11 +208,11 @@ impl FlowTable {
         let reverse = self
             .slab
             .peer(leader)
-            .map(|peer| self.slab.hot(peer).tcp_flags);
+            .map(|peer| self.slab.hot(peer).tcp_flags());
         // A connection whose way is blocked for now is as far as it was.
         let remembered_drop = forward.drops() && reverse.is_none();
-        let tcp = forward.key.protocol() == TCP && !remembered_drop;
-        tcp.then(|| TcpState::of(forward.tcp_flags, reverse.unwrap_or_default()))
+        let tcp = self.slab.key(leader).protocol() == TCP && !remembered_drop;
+        tcp.then(|| TcpState::of(forward.tcp_flags(), reverse.unwrap_or_default()))
     }
 }
 

@@ -10,7 +10,6 @@ use crate::tunnelled::Tunnelled;
 
 /// Where the flows of the frames to come may be, in the frames' order.
 pub(crate) struct Ahead {
-    keys: [FlowKey; FlowTable::AHEAD_MAX],
     hints: [Hint; FlowTable::AHEAD_MAX],
     next: usize,
     end: usize,
@@ -19,25 +18,17 @@ pub(crate) struct Ahead {
 impl Ahead {
     pub(crate) fn nothing() -> Ahead {
         Ahead {
-            keys: [FlowKey::of_ipv4(PortId(0), &[0; 8], 0, [0; 4]); FlowTable::AHEAD_MAX],
             hints: [Hint::NONE; FlowTable::AHEAD_MAX],
             next: 0,
             end: 0,
         }
     }
 
-    /// Where no key can be guessed, an old one is in its place, whose hint is not used.
-    #[inline]
-    fn look(&mut self, flows: &FlowTable, frames: impl Iterator<Item = Option<FlowKey>>) {
-        self.end = 0;
-        for (key, found) in self.keys.iter_mut().zip(frames) {
-            if let Some(found) = found {
-                *key = found;
-            }
-            self.end += 1;
-        }
+    /// Where no key can be guessed there is no hint.
+    #[inline(always)] // What reads the frames is to be one loop with what reads the table.
+    fn look(&mut self, flows: &FlowTable, keys: impl Iterator<Item = Option<FlowKey>>) {
+        self.end = flows.look_ahead(keys, &mut self.hints);
         self.next = 0;
-        flows.look_ahead(&self.keys[..self.end], &mut self.hints);
     }
 
     /// The hint for the frame that is processed now.
@@ -74,11 +65,11 @@ impl Switch {
 
     /// As [`Switch::look_ahead`], for frames off the uplink and [`Switch::process_uplink`].
     pub fn look_ahead_uplink<'f>(&mut self, frames: impl IntoIterator<Item = &'f [u8]>) {
-        let policy = &self.policy;
+        let (policy, admitted) = (&self.policy, &mut self.admitted);
         let keys = frames.into_iter().map(|frame| {
-            let tunnelled = Tunnelled::of(frame)?;
-            let port = policy.segment(tunnelled.vni)?.nic(tunnelled.destination)?;
-            let tuple = guess_tuple(&frame[tunnelled.inner])?;
+            let (tunnel, inner) = Tunnelled::guess(frame)?;
+            let port = admitted.owner(policy, &tunnel)?;
+            let tuple = guess_tuple(inner)?;
             Some(key_of(port.from_uplink(), &tuple))
         });
         self.ahead.look(&self.flows, keys);

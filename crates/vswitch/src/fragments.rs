@@ -5,9 +5,13 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use flow::{PortId, Tick};
+use flow::{DropReason, PortId, Tick};
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
+use wire::IpPacket;
+
+use crate::Switch;
+use crate::packet::Packet;
 
 /// What all fragments of a packet share (RFC 791, 3.2; RFC 8200, 4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,6 +121,52 @@ impl FragmentTable {
     fn is_full(&self, slot: usize) -> bool {
         self.entries.len() >= self.max || self.per_port[slot] >= self.per_port_max
     }
+}
+
+impl Switch {
+    /// Gives a later fragment the ports of the first.
+    pub(crate) fn reassociate(
+        &self,
+        packet: Packet,
+        ip: &IpPacket,
+        now: Tick,
+    ) -> Result<Packet, DropReason> {
+        let key = fragment_key(&packet, ip).ok_or(DropReason::Malformed)?;
+        let (source, destination) = self
+            .fragments
+            .ports(&key, now)
+            .ok_or(DropReason::FragmentWithoutFirst)?;
+        Ok(packet.with_ports(source, destination))
+    }
+
+    pub(crate) fn remember_fragment(
+        &mut self,
+        packet: &Packet,
+        ip: &IpPacket,
+        now: Tick,
+    ) -> Result<(), DropReason> {
+        let Some(key) = fragment_key(packet, ip) else {
+            return Ok(());
+        };
+        if packet.later_fragment {
+            return Ok(());
+        }
+        let ports = (packet.key.source_port(), packet.key.destination_port());
+        self.fragments
+            .remember(key, ports, now, self.timeouts.fragment)
+            .map_err(|_| DropReason::FragmentTableFull)
+    }
+}
+
+fn fragment_key(packet: &Packet, ip: &IpPacket) -> Option<FragmentKey> {
+    let fragment = ip.fragment?;
+    Some(FragmentKey {
+        port: packet.key.port(),
+        src: ip.src,
+        dst: ip.dst,
+        protocol: ip.proto,
+        id: fragment.id,
+    })
 }
 
 #[cfg(test)]

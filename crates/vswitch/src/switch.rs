@@ -14,13 +14,14 @@ use crate::admission::admit;
 use crate::batch::Ahead;
 use crate::configuration::{Adverts, Question};
 use crate::follow::pair_of;
-use crate::fragments::{FragmentKey, FragmentTable};
+use crate::fragments::FragmentTable;
 use crate::icmp_error;
 use crate::judge::{Decision, Judge, Rules};
 use crate::neighbour;
 use crate::packet::Packet;
 use crate::port::{Port, payer};
 use crate::tier_one::is_stale;
+use crate::tunnelled::Admitted;
 
 /// Room for the largest answer the switch makes: an ICMPv6 error of 1,280 bytes (RFC 4443, 2.4).
 const REPLY_MAX: usize = 14 + 1_280;
@@ -102,6 +103,7 @@ pub struct Switch {
     /// The tunnel that the reply is to take, if its receiver is on another host.
     pub(crate) reply_tunnel: Option<(Encap, u16)>,
     pub(crate) ahead: Ahead,
+    pub(crate) admitted: Admitted,
 }
 
 impl Switch {
@@ -129,12 +131,14 @@ impl Switch {
             reply_len: 0,
             reply_tunnel: None,
             ahead: Ahead::nothing(),
+            admitted: Admitted::nothing(),
         }
     }
 
     /// Makes a policy the current one. Established flows follow it on their next packet.
     pub fn publish(&mut self, policy: Arc<Snapshot>) {
         self.policy = policy;
+        self.admitted.forget();
     }
 
     /// Changes how long idle flows are kept; those that are there follow at once.
@@ -194,18 +198,33 @@ impl Switch {
         gso: Option<Gso>,
         now: Tick,
     ) -> Outcome {
+        match self.process_head(port, frame, frame.len(), gso, now) {
+            Some(outcome) => outcome,
+            None => self.process_whole(port, frame, gso, now),
+        }
+    }
+
+    /// As [`Switch::process`], of a frame of `len` bytes of which the first are at hand: for paths
+    /// that leave payloads where they are. None means that nothing has happened, and that the frame
+    /// is to be put together for [`Switch::process_whole`].
+    #[inline]
+    pub fn process_head(
+        &mut self,
+        port: PortId,
+        head: &mut [u8],
+        len: usize,
+        gso: Option<Gso>,
+        now: Tick,
+    ) -> Option<Outcome> {
         self.reply_len = 0;
         self.reply_tunnel = None;
         let hint = self.ahead.take();
-        match self.pass(port, frame, gso, hint, now) {
-            Some(outcome) => outcome,
-            None => self.process_any(port, frame, gso, now),
-        }
+        self.pass(port, head, len, gso, hint, now)
     }
 
     /// What is not as simple as most.
     #[inline(never)]
-    fn process_any(
+    pub fn process_whole(
         &mut self,
         port: PortId,
         frame: &mut [u8],
@@ -452,34 +471,6 @@ impl Switch {
         Ok(())
     }
 
-    /// Gives a later fragment the ports of the first.
-    fn reassociate(&self, packet: Packet, ip: &IpPacket, now: Tick) -> Result<Packet, DropReason> {
-        let key = fragment_key(&packet, ip).ok_or(DropReason::Malformed)?;
-        let (source, destination) = self
-            .fragments
-            .ports(&key, now)
-            .ok_or(DropReason::FragmentWithoutFirst)?;
-        Ok(packet.with_ports(source, destination))
-    }
-
-    fn remember_fragment(
-        &mut self,
-        packet: &Packet,
-        ip: &IpPacket,
-        now: Tick,
-    ) -> Result<(), DropReason> {
-        let Some(key) = fragment_key(packet, ip) else {
-            return Ok(());
-        };
-        if packet.later_fragment {
-            return Ok(());
-        }
-        let ports = (packet.key.source_port(), packet.key.destination_port());
-        self.fragments
-            .remember(key, ports, now, self.timeouts.fragment)
-            .map_err(|_| DropReason::FragmentTableFull)
-    }
-
     /// Applies a transposition, or finds out that the packet cannot take that way.
     fn send(
         &mut self,
@@ -581,15 +572,4 @@ pub(crate) fn pair(key: &FlowKey, decision: &Decision) -> FlowPair {
         forward: false,
     });
     FlowPair { forward, reverse }
-}
-
-fn fragment_key(packet: &Packet, ip: &IpPacket) -> Option<FragmentKey> {
-    let fragment = ip.fragment?;
-    Some(FragmentKey {
-        port: packet.key.port(),
-        src: ip.src,
-        dst: ip.dst,
-        protocol: ip.proto,
-        id: fragment.id,
-    })
 }

@@ -3,10 +3,10 @@
 //! This is no second opinion: it takes a packet only where [`Switch::process`] would do the same to
 //! it, byte for byte and count for count, and leaves every other one untouched.
 
-use flow::{FlowTable, Hint, PortId, Stamp, Tick, Verdict, outer_source_port};
+use flow::{Basis, FlowTable, Hint, PortId, Stamp, Tick, Verdict, outer_source_port};
 use policy::{MappingSlot, NicPolicy, Snapshot};
 use wire::MacAddr;
-use wire::dissect::plain;
+use wire::dissect::{plain, plain_head};
 
 use crate::neighbour::ROUTER_MAC;
 use crate::packet::Packet;
@@ -16,17 +16,19 @@ use crate::tunnelled::Tunnelled;
 use crate::{FromUplink, Outcome, Switch};
 
 impl Switch {
-    /// Processes a frame of the guest behind `port`, if it is one for here.
+    /// Processes a frame of `len` bytes of the guest behind `port`, if it is one for here. Its first
+    /// bytes are at hand.
     #[inline]
     pub(crate) fn pass(
         &mut self,
         port: PortId,
-        frame: &mut [u8],
+        head: &mut [u8],
+        len: usize,
         gso: Option<Gso>,
         hint: Hint,
         now: Tick,
     ) -> Option<Outcome> {
-        let found = plain(frame)?;
+        let found = plain_head(head, len)?;
         let nic = self.policy.nic(port)?;
         if found.dst != ROUTER_MAC || found.src != MacAddr(nic.mac) {
             return None;
@@ -39,11 +41,11 @@ impl Switch {
             nic,
             ports: &mut self.ports,
         };
-        let outcome = passage.execute(&mut self.flows, &packet, frame, hint, now)?;
+        let outcome = passage.execute(&mut self.flows, &packet, head, len, hint, now)?;
         if let Some(sender) = self.port_mut(port) {
-            sender.count_from_guest(frame.len());
+            sender.count_from_guest(len);
             if let Outcome::Dropped(reason) = outcome {
-                sender.counters.drops.add(reason, 1, frame.len() as u64);
+                sender.counters.drops.add(reason, 1, len as u64);
             }
         }
         Some(outcome)
@@ -60,12 +62,11 @@ impl Switch {
     ) -> Option<FromUplink> {
         let outer_len = frame.len();
         let tunnelled = Tunnelled::of(frame)?;
-        let segment = self.policy.segment(tunnelled.vni)?;
-        let owner = segment.nic(tunnelled.destination)?;
+        let owner = self.admitted.owner(&self.policy, &tunnelled.tunnel)?;
         let nic = self.policy.nic(owner)?;
         let open = self.is_up(PortId::UPLINK) && self.policy.uplink().is_some();
         // What congestion does to the inner packet is not for here.
-        if !open || !segment.trusts(tunnelled.provider) || tunnelled.congested {
+        if !open || tunnelled.congested {
             return None;
         }
         let inner = tunnelled.inner;
@@ -76,7 +77,8 @@ impl Switch {
             nic,
             ports: &mut self.ports,
         };
-        let outcome = passage.execute(&mut self.flows, &packet, frame, hint, now)?;
+        let len = frame.len();
+        let outcome = passage.execute(&mut self.flows, &packet, frame, len, hint, now)?;
         if let Some(uplink) = self.port_mut(PortId::UPLINK) {
             uplink.count_from_guest(outer_len);
         }
@@ -109,7 +111,8 @@ impl Passage<'_> {
         self,
         flows: &mut FlowTable,
         packet: &Packet,
-        frame: &mut [u8],
+        head: &mut [u8],
+        len: usize,
         hint: Hint,
         now: Tick,
     ) -> Option<Outcome> {
@@ -119,11 +122,11 @@ impl Passage<'_> {
         if opens
             || !hit.has_seen(packet.tcp_flags)
             || hit.is_deferred()
-            || is_stale(self.policy, self.nic, hit.stamp(), drops)
+            || is_behind(self.policy, self.nic, hit.basis(), drops)
         {
             return None;
         }
-        let bytes = frame.len() as u64;
+        let bytes = len as u64;
         let (receiver, encap) = match hit.verdict() {
             Verdict::Deliver(port) => (port, None),
             Verdict::Uplink => (PortId::UPLINK, Some(hit.encap()?)),
@@ -138,7 +141,7 @@ impl Passage<'_> {
         if !port.up || too_long || too_old {
             return None;
         }
-        hit.rewrite(frame, packet.l3_offset, packet.key.family())
+        hit.rewrite(head, packet.l3_offset, packet.key.family())
             .ok()?;
         hit.record(bytes, now);
         match encap {
@@ -158,13 +161,17 @@ impl Passage<'_> {
 }
 
 /// Whether a hit has to be looked at anew before it is executed.
-#[inline]
 pub(crate) fn is_stale(policy: &Snapshot, nic: &NicPolicy, stamp: &Stamp, drops: bool) -> bool {
-    let moved = stamp.mapping_version != policy.slot_version(MappingSlot(stamp.mapping_slot));
-    let behind = if drops {
-        stamp.policy != policy.generation()
+    is_behind(policy, nic, &stamp.basis(drops), drops)
+}
+
+#[inline]
+fn is_behind(policy: &Snapshot, nic: &NicPolicy, basis: &Basis, drops: bool) -> bool {
+    let moved = basis.mapping_version != policy.slot_version(MappingSlot(basis.mapping_slot));
+    let current = if drops {
+        policy.generation()
     } else {
-        stamp.path != nic.path_generation
+        nic.path_generation
     };
-    moved || behind
+    moved || basis.generation != current
 }

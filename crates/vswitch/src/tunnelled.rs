@@ -1,25 +1,24 @@
 //! The commonest frames off the uplink: one plain packet, in it another.
 
-use std::net::IpAddr;
+mod admitted;
+
 use std::ops::Range;
 
-use wire::Vni;
-use wire::dissect::{PlainAddresses, plain};
+use wire::dissect::{PlainAddresses, guess_tuple, plain};
 use wire::ethernet::HEADER_LEN as ETHERNET_LEN;
 use wire::udp::UdpView;
 use wire::vxlan::VxlanView;
+use wire::{Vni, ip::protocol::UDP};
+
+pub(crate) use admitted::{Admitted, Tunnel};
 
 /// What the outer headers of a VXLAN packet say.
 ///
 /// [`wire::vxlan::pop_vxlan`] says the same of every frame for which this is found.
 pub(crate) struct Tunnelled {
-    pub(crate) vni: Vni,
-    /// The provider address it came from.
-    pub(crate) provider: IpAddr,
+    pub(crate) tunnel: Tunnel,
     /// The underlay has marked congestion (RFC 3168, 5).
     pub(crate) congested: bool,
-    /// The Ethernet destination of the inner frame.
-    pub(crate) destination: [u8; 6],
     /// Where the inner frame is.
     pub(crate) inner: Range<usize>,
 }
@@ -39,24 +38,40 @@ impl Tunnelled {
             .filter(|_| outer.tuple.proto == UDP)?;
         let vxlan = VxlanView::new(datagram.payload()).ok()?;
         let (ethernet, _) = vxlan.payload().split_first_chunk::<ETHERNET_LEN>()?;
-        let [a, b, c, d, e, f, ..] = *ethernet;
         let start = ETHERNET_LEN + outer.headers_len + wire::vxlan::HEADER_LEN;
         Some(Tunnelled {
-            vni: vxlan.vni(),
-            provider: source(outer.tuple.addresses)?,
+            tunnel: tunnel(outer.tuple.addresses, vxlan.vni(), ethernet)?,
             congested: outer.dscp_ecn & ECN == ECN,
-            destination: [a, b, c, d, e, f],
             inner: start..start + vxlan.payload().len(),
         })
     }
-}
 
-const UDP: u8 = 17;
-
-#[inline]
-fn source(addresses: PlainAddresses<'_>) -> Option<IpAddr> {
-    match addresses {
-        PlainAddresses::V4(both) => both.first_chunk::<4>().map(|src| (*src).into()),
-        PlainAddresses::V6(both) => both.first_chunk::<16>().map(|src| (*src).into()),
+    /// The tunnel and the inner frame, with what may follow it, of a frame that is as most are,
+    /// which is not found out: for looking ahead. Where [`Tunnelled::of`] reads the frame, it finds
+    /// the same tunnel, and the inner frame begins with the same byte.
+    #[inline(always)]
+    pub(crate) fn guess(frame: &[u8]) -> Option<(Tunnel, &[u8])> {
+        const UDP_AND_VXLAN: usize = wire::udp::HEADER_LEN + wire::vxlan::HEADER_LEN;
+        let outer = guess_tuple(frame)?;
+        let ip_len = match outer.addresses {
+            PlainAddresses::V4(_) => wire::ipv4::HEADER_LEN,
+            PlainAddresses::V6(_) => wire::ipv6::HEADER_LEN,
+        };
+        let (headers, inner) = frame.split_at_checked(ETHERNET_LEN + ip_len + UDP_AND_VXLAN)?;
+        let [a, b, c, _] = *headers.last_chunk()?;
+        let vni = Vni::new(u32::from_be_bytes([0, a, b, c]))?;
+        Some((tunnel(outer.addresses, vni, inner.first_chunk()?)?, inner))
     }
 }
+
+#[inline(always)]
+fn tunnel(outer: PlainAddresses<'_>, vni: Vni, ethernet: &[u8; ETHERNET_LEN]) -> Option<Tunnel> {
+    let destination = *ethernet.first_chunk()?;
+    Some(match outer {
+        PlainAddresses::V4(both) => Tunnel::over_ipv4(*both.first_chunk()?, vni, destination),
+        PlainAddresses::V6(both) => Tunnel::over_ipv6(*both.first_chunk()?, vni, destination),
+    })
+}
+
+#[cfg(test)]
+mod tests;

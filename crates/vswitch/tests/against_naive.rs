@@ -89,14 +89,17 @@ fn traces_go_everywhere() {
     assert!(delivered > 1_000, "{delivered}");
     assert!(uplinked > 30 && received > 80);
     assert!(answered > 10 && resimulated > 80);
-    // Limits are out of reach here, a failure to send is the caller's to count, and nobody asks for
-    // its configuration.
+    // Limits are out of reach here, failures to receive and to send are the caller's to count, and
+    // nobody asks for its configuration.
     let others = [
         DropReason::FragmentTableFull,
         DropReason::FlowTableFull,
         DropReason::ExceptionRateLimited,
         DropReason::TransmitFailed,
         DropReason::UnansweredConfiguration,
+        DropReason::ExceptionQueueFull,
+        DropReason::UnsupportedOffload,
+        DropReason::NoReceiveBuffer,
     ];
     for reason in DropReason::ALL
         .iter()

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use super::FlowTable;
 use super::class::Class;
-use super::entry::{coarse, waited};
+use super::cold::{coarse, waited};
 use super::lists::ListId;
 use crate::{Counters, FlowKey, PortId, Removal, Removed, Tick, Timeouts};
 
@@ -68,8 +68,8 @@ impl FlowTable {
         let class = self.class_of(leader);
         let follower = self.slab.peer(leader);
         let list = match class {
-            Class::Drop => self.drop_list(self.slab.hot(leader).key.owner()),
-            Class::Unanswered => self.unanswered_list(self.slab.hot(leader).key.owner()),
+            Class::Drop => self.drop_list(self.slab.hot(leader).owner()),
+            Class::Unanswered => self.unanswered_list(self.slab.hot(leader).owner()),
             class => table_list(class),
         };
         self.push(list, leader, class);
@@ -77,7 +77,7 @@ impl FlowTable {
             self.slab.hot_mut(follower).set_class(class);
             // So that the answering port, too, finds what it may recycle.
             if class == Class::Unanswered {
-                let list = self.unanswered_list(self.slab.hot(follower).key.owner());
+                let list = self.unanswered_list(self.slab.hot(follower).owner());
                 self.push(list, follower, class);
             }
         }
@@ -130,7 +130,7 @@ impl FlowTable {
         while let Some(slot) = self.lists.front(list) {
             let timeout = self.slab.hot(slot).class().timeout(timeouts);
             let expired = now.since(self.last_active(slot)) >= timeout;
-            if !expired && !waited(self.slab.hot(slot).queued, now, timeout) {
+            if !expired && !waited(self.slab.cold(slot).queued, now, timeout) {
                 break;
             }
             if *left == 0 {
@@ -160,7 +160,8 @@ impl FlowTable {
         let mut touched = 0;
         for slot in self.lists.nodes(list).take(AHEAD) {
             for half in [Some(slot), self.slab.peer(slot)].into_iter().flatten() {
-                touched ^= self.index.touch(self.hash_key(&self.slab.hot(half).key));
+                let hash = self.hash_key(&self.slab.packed_key(half));
+                touched ^= self.index.touch(self.index.place(hash));
             }
         }
         black_box(touched);
@@ -175,9 +176,8 @@ impl FlowTable {
         confirm: Confirm<'_>,
     ) -> bool {
         for half in [Some(slot), self.slab.peer(slot)].into_iter().flatten() {
-            let hot = self.slab.hot(half);
-            if hot.offload().in_engine()
-                && let Some(counters) = confirm(&hot.key)
+            if self.slab.cold(half).offload().in_engine()
+                && let Some(counters) = confirm(&self.slab.key(half))
             {
                 self.see(half, &counters);
             }
@@ -190,14 +190,13 @@ impl FlowTable {
     fn requeue(&mut self, list: ListId, slot: u32, now: Tick) {
         self.lists.unlink(slot);
         self.lists.push_back(list, slot);
-        self.slab.hot_mut(slot).queued = coarse(now);
+        self.slab.cold_mut(slot).queued = coarse(now);
     }
 
     fn push(&mut self, list: ListId, slot: u32, class: Class) {
         let queued = coarse(self.last_active(slot));
-        let hot = self.slab.hot_mut(slot);
-        hot.set_class(class);
-        hot.queued = queued;
+        self.slab.hot_mut(slot).set_class(class);
+        self.slab.cold_mut(slot).queued = queued;
         self.lists.push_back(list, slot);
     }
 
@@ -206,15 +205,15 @@ impl FlowTable {
         if hot.drops() && self.slab.peer(leader).is_none() {
             return Class::Drop;
         }
-        Class::of(&hot.key, self.tcp_state_at(leader))
+        Class::of(&self.slab.key(leader), self.tcp_state_at(leader))
     }
 
     /// When the last packet of either direction came.
     fn last_active(&self, slot: u32) -> Tick {
-        let own = self.slab.cold(slot).last_seen;
+        let own = self.slab.hot(slot).last_seen();
         self.slab
             .peer(slot)
-            .map_or(own, |peer| own.max(self.slab.cold(peer).last_seen))
+            .map_or(own, |peer| own.max(self.slab.hot(peer).last_seen()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The hash of a key: seeded, inline, and of a fixed length, because every packet pays for it.
 
-use crate::FlowKey;
+use super::packed_key::PackedKey;
 
 /// Secrets of a hash function that guests cannot guess.
 pub(super) struct KeyHasher {
@@ -22,15 +22,17 @@ impl KeyHasher {
     /// All bits of the result depend on all of the key.
     ///
     /// Each step multiplies two words that a secret hides and adds up the halves of the product, as
-    /// wyhash and foldhash do; the three inner products do not wait for each other.
+    /// wyhash and foldhash do.
     #[inline]
-    pub(super) fn hash(&self, key: &FlowKey) -> u64 {
-        let [a, b, c, d, e] = key.words();
+    pub(super) fn hash(&self, key: &PackedKey) -> u64 {
+        let ([a, b], [c, d, e]) = (key.near, key.far);
         let secrets = &self.secrets;
-        let src = fold(a ^ secrets[0], b ^ secrets[1]);
-        let dst = fold(c ^ secrets[2], d ^ secrets[3]);
-        let rest = fold(e ^ secrets[4], secrets[5]);
-        fold(src ^ rest, dst ^ secrets[5])
+        let near = fold(a ^ secrets[0], b ^ secrets[1]);
+        if !key.is_wide() {
+            return fold(near ^ secrets[2], secrets[3]);
+        }
+        let far = fold(c ^ secrets[2], d ^ secrets[3]) ^ fold(e ^ secrets[4], secrets[5]);
+        fold(near ^ secrets[4], far ^ secrets[5])
     }
 }
 

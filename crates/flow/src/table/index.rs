@@ -77,6 +77,21 @@ impl Iterator for Places {
     }
 }
 
+/// The bucket that a search begins with, and the tag that is searched for.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    home: usize,
+    tag: u8,
+}
+
+impl Place {
+    /// That of no hash.
+    pub(super) const NONE: Place = Place {
+        home: usize::MAX,
+        tag: 0,
+    };
+}
+
 pub(super) struct Index {
     buckets: Box<[Bucket]>,
 }
@@ -108,23 +123,35 @@ impl Index {
         None
     }
 
-    /// A word of the bucket that [`find`](Index::find) begins with, to be read ahead of need.
+    /// Where [`find`](Index::find) begins to search for this hash.
     #[inline]
-    pub(super) fn touch(&self, hash: u64) -> u64 {
-        u64::from(self.buckets[self.home(hash)].overflow)
+    pub(super) fn place(&self, hash: u64) -> Place {
+        Place {
+            home: self.home(hash),
+            tag: tag(hash),
+        }
     }
 
-    /// The slot that most likely has this hash, found without looking at any entry.
+    /// A word of the bucket that is searched first, to be read ahead of need.
     #[inline]
-    pub(super) fn candidate(&self, hash: u64) -> u32 {
-        let (home, tag) = (self.home(hash), tag(hash));
-        let mut bucket = &self.buckets[home];
-        let mut places = bucket.with_tag(tag);
-        if places.0 == 0 && bucket.overflow > 0 {
+    pub(super) fn touch(&self, place: Place) -> u64 {
+        let bucket = self.buckets.get(place.home);
+        bucket.map_or(0, |bucket| u64::from(bucket.overflow))
+    }
+
+    /// The slot that is most likely what a search from there finds, without a look at any entry.
+    #[inline]
+    pub(super) fn candidate(&self, place: Place) -> u32 {
+        let Place { home, tag } = place;
+        let Some(mut bucket) = self.buckets.get(home) else {
+            return u32::MAX;
+        };
+        let mut found = bucket.with_tag(tag);
+        if found.0 == 0 && bucket.overflow > 0 {
             bucket = &self.buckets[self.after(home)];
-            places = bucket.with_tag(tag);
+            found = bucket.with_tag(tag);
         }
-        places.next().map_or(u32::MAX, |place| bucket.slots[place])
+        found.next().map_or(u32::MAX, |at| bucket.slots[at])
     }
 
     /// Adds a slot. There must be fewer entries than the capacity, which is less than the places.

@@ -2,6 +2,7 @@
 
 use super::class::Class;
 use super::encaps::EncapId;
+use super::packed_key::PackedKey;
 use super::{FlowEntry, FlowId, FlowTable};
 use crate::{FlowKey, FlowPair, Half, InsertError, PortId, Removal, Removed, Tick, Transposition};
 
@@ -86,7 +87,7 @@ impl FlowTable {
                 break;
             }
             let hot = self.slab.hot(slot);
-            if !hot.is_vacant() && hot.key.owner() == port {
+            if !hot.is_vacant() && hot.owner() == port {
                 self.remove_pair(slot, Removal::Requested, removed);
             }
         }
@@ -97,7 +98,7 @@ impl FlowTable {
         let follower = self.slab.peer(leader);
         // Both are described before either goes: a half names its peer.
         for slot in [Some(leader), follower].into_iter().flatten() {
-            let entry = FlowEntry { table: self, slot };
+            let entry = FlowEntry::at(self, slot);
             removed.push(Removed {
                 half: entry.half(),
                 counters: entry.counters(),
@@ -150,22 +151,22 @@ impl FlowTable {
     }
 
     fn occupy(&mut self, half: &Half, encap: Option<EncapId>, forward: bool, now: Tick) -> u32 {
-        let slot = self.slab.take();
-        let hot = self.slab.hot_mut(slot);
-        hot.occupy(half.key, forward);
-        hot.set_transposition(&half.transposition, encap);
-        self.slab.cold_mut(slot).occupy(half.stamp, now);
-        self.index.insert(self.hash_key(&half.key), slot);
+        let key = PackedKey::of(&half.key);
+        let slot = self.slab.occupy(&key, forward, now);
+        self.slab
+            .decide(slot, &half.transposition, &half.stamp, encap);
+        self.index.insert(self.hash_key(&key), slot);
         self.ports[usize::from(half.key.owner().0)].entries += 1;
         slot
     }
 
     fn vacate(&mut self, slot: u32) {
         let hot = *self.slab.hot(slot);
+        let key = self.slab.packed_key(slot);
         self.lists.unlink(slot);
-        self.index.remove(self.hash_key(&hot.key), slot);
+        self.index.remove(self.hash_key(&key), slot);
         self.release_encap(hot.encap());
-        let uses = &mut self.ports[usize::from(hot.key.owner().0)];
+        let uses = &mut self.ports[usize::from(hot.owner().0)];
         uses.entries -= 1;
         if hot.class() == Class::Drop {
             uses.drops -= 1;
@@ -221,16 +222,15 @@ impl FlowTable {
         let replaced = || replaced.iter().flatten().map(|&slot| self.slab.hot(slot));
         let port = pair.forward.key.owner();
         if pair.is_drop() {
-            let gone = count(
-                replaced().filter(|hot| hot.class() == Class::Drop && hot.key.owner() == port),
-            );
+            let gone =
+                count(replaced().filter(|hot| hot.class() == Class::Drop && hot.owner() == port));
             if self.port_drops(port) - gone + 1 > self.limits.drops_per_port_max() {
                 return Some(Lack::Drops(port));
             }
         }
         for key in keys(pair) {
             let port = key.owner();
-            let gone = count(replaced().filter(|hot| hot.key.owner() == port));
+            let gone = count(replaced().filter(|hot| hot.owner() == port));
             let wanted = self.port_len(port) - gone + at_port(pair, port);
             if wanted > self.limits.flows_per_port_max.get() {
                 return Some(Lack::Port(port));

@@ -1,7 +1,11 @@
 //! The slots of the entries, and which of them are vacant.
 
 use super::FlowId;
-use super::entry::{Cold, Hot, NIL};
+use super::cold::{Cold, NIL};
+use super::encaps::EncapId;
+use super::hot::Hot;
+use super::packed_key::PackedKey;
+use crate::{FlowKey, Offload, Stamp, Tick, Transposition};
 
 /// All memory is asked for at once, and touched slot by slot as the table fills for the first time:
 /// an idle table costs the host next to nothing.
@@ -52,22 +56,37 @@ impl Slab {
         &mut self.cold[slot as usize]
     }
 
-    /// What a lookup reads and what a packet writes.
-    #[inline]
-    pub(super) fn both(&mut self, slot: u32) -> (&Hot, &mut Cold) {
-        (&self.hot[slot as usize], &mut self.cold[slot as usize])
+    /// Whether the entry of the key is there. A slot that does not exist is no entry.
+    #[inline(always)]
+    pub(super) fn holds(&self, slot: u32, key: &PackedKey) -> bool {
+        let may_match = |hot: &Hot| hot.may_match(key);
+        self.hot.get(slot as usize).is_some_and(may_match)
+            && (!key.is_wide() || self.cold(slot).far_key == key.far)
     }
 
-    /// Something of each cache line of a slot, to be read ahead of need.
+    /// Something of the line that every hit reads, to be read ahead of need.
     #[inline]
     pub(super) fn touch(&self, slot: u32) -> u64 {
         let hot = self.hot.get(slot as usize);
-        let cold = self.cold.get(slot as usize);
-        hot.map_or(0, |hot| u64::from(hot.queued)) ^ cold.map_or(0, Cold::touch)
+        hot.map_or(0, |hot| u64::from(hot.generation))
     }
 
-    /// A vacant slot, for the caller to fill. There must be one.
-    pub(super) fn take(&mut self) -> u32 {
+    /// Something of each line that hits of IPv6 read besides.
+    #[inline]
+    pub(super) fn touch_far(&self, slot: u32) -> u64 {
+        let cold = self.cold.get(slot as usize);
+        cold.map_or(0, |cold| cold.far_key[0] ^ cold.far_key[2])
+    }
+
+    /// A slot for a new entry. There must be a vacant one.
+    pub(super) fn occupy(&mut self, key: &PackedKey, forward: bool, now: Tick) -> u32 {
+        let slot = self.take();
+        self.hot_mut(slot).occupy(key, forward, now);
+        self.cold_mut(slot).occupy(key, now);
+        slot
+    }
+
+    fn take(&mut self) -> u32 {
         assert!(self.len < self.capacity, "the caller made room");
         self.len += 1;
         let slot = self.vacant_first;
@@ -120,6 +139,59 @@ impl Slab {
             slot
         } else {
             self.peer(slot).unwrap_or(slot)
+        }
+    }
+
+    pub(super) fn packed_key(&self, slot: u32) -> PackedKey {
+        self.hot(slot).key(self.cold(slot))
+    }
+
+    pub(super) fn key(&self, slot: u32) -> FlowKey {
+        self.packed_key(slot).key()
+    }
+
+    pub(super) fn stamp(&self, slot: u32) -> Stamp {
+        let hot = self.hot(slot);
+        let other = self.cold(slot).other_generation;
+        Stamp::of_parts(hot.basis(), other, hot.drops())
+    }
+
+    /// Gives an entry a decision; its tunnel end, if it has one, was interned as `encap`.
+    pub(super) fn decide(
+        &mut self,
+        slot: u32,
+        to: &Transposition,
+        stamp: &Stamp,
+        encap: Option<EncapId>,
+    ) {
+        self.hot_mut(slot).decide(to, stamp, encap);
+        let drops = to.drop_reason().is_some();
+        self.cold_mut(slot).decide(stamp, drops);
+    }
+
+    pub(super) fn set_offload(&mut self, slot: u32, offload: Offload) {
+        self.hot_mut(slot).note_offload(offload);
+        self.cold_mut(slot).set_offload(offload);
+    }
+
+    /// Packets and bytes that were counted.
+    pub(super) fn counted(&self, slot: u32) -> (u64, u64) {
+        self.hot(slot).counted(self.cold(slot))
+    }
+
+    /// Counts what somebody else did.
+    pub(super) fn add(&mut self, slot: u32, packets: u64, bytes: u64) {
+        let at = slot as usize;
+        self.hot[at].add(packets, bytes, &mut self.cold[at]);
+    }
+
+    /// Counts a packet.
+    #[inline]
+    pub(super) fn record(&mut self, slot: u32, bytes: u64, now: Tick) {
+        let hot = self.hot_mut(slot);
+        hot.see(now);
+        if !hot.count(bytes) {
+            self.add(slot, 1, bytes);
         }
     }
 

@@ -1,6 +1,7 @@
 mod ageing;
 mod entries;
 mod full;
+mod hits;
 mod marked;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -187,7 +188,8 @@ fn an_entry_takes_at_most_128_bytes_all_in() {
 
 #[test]
 fn the_seed_chooses_the_hash_and_nothing_else_does() {
-    let hash = |seed| FlowTable::with_limits(limits(1, 1), seed).hash_key(&key(1, 6, 1));
+    let packed = PackedKey::of(&key(1, 6, 1));
+    let hash = |seed| FlowTable::with_limits(limits(1, 1), seed).hash_key(&packed);
     assert_eq!(hash(1), hash(1));
     assert_ne!(hash(1), hash(2));
 }

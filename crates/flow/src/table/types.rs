@@ -1,6 +1,7 @@
 use std::num::NonZeroU32;
 
 use thiserror::Error;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{DropReason, FlowKey, PortId, Refusal, TcpFlags, Tick, Transposition};
 
@@ -21,6 +22,50 @@ pub struct Stamp {
     pub mapping_slot: u32,
     /// The version that slot had.
     pub mapping_version: u32,
+}
+
+/// What of a [`Stamp`] a packet is held against, which depends on whether the entry drops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Basis {
+    /// The port's policy generation if the entry drops, its path generation if it allows.
+    pub generation: u32,
+    /// As [`Stamp::mapping_slot`].
+    pub mapping_slot: u32,
+    /// As [`Stamp::mapping_version`].
+    pub mapping_version: u32,
+}
+
+impl Stamp {
+    /// What packets of an entry with this stamp are held against.
+    #[inline]
+    pub fn basis(&self, drops: bool) -> Basis {
+        Basis {
+            generation: if drops { self.policy } else { self.path },
+            mapping_slot: self.mapping_slot,
+            mapping_version: self.mapping_version,
+        }
+    }
+
+    /// The generation that is not in [`Stamp::basis`].
+    pub(super) fn other_generation(&self, drops: bool) -> u32 {
+        if drops { self.path } else { self.policy }
+    }
+
+    /// The stamp that was taken apart.
+    pub(super) fn of_parts(basis: &Basis, other_generation: u32, drops: bool) -> Stamp {
+        let (policy, path) = if drops {
+            (basis.generation, other_generation)
+        } else {
+            (other_generation, basis.generation)
+        };
+        Stamp {
+            policy,
+            path,
+            mapping_slot: basis.mapping_slot,
+            mapping_version: basis.mapping_version,
+        }
+    }
 }
 
 /// One direction of a connection.

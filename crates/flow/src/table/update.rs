@@ -17,7 +17,7 @@ impl FlowTable {
         let Some(slot) = self.slab.slot(id) else {
             return;
         };
-        self.slab.cold_mut(slot).record(bytes, now);
+        self.slab.record(slot, bytes, now);
         self.see_flags(slot, tcp_flags);
     }
 
@@ -80,9 +80,9 @@ impl FlowTable {
         let Some(slot) = self.slab.slot(id) else {
             return false;
         };
-        self.slab.hot_mut(slot).set_offload(offload);
+        self.slab.set_offload(slot, offload);
         if let Some(peer) = self.slab.peer(slot) {
-            self.slab.hot_mut(peer).set_offload(offload);
+            self.slab.set_offload(peer, offload);
         }
         true
     }
@@ -105,16 +105,13 @@ impl FlowTable {
         let Some(slot) = self.find(&last.key) else {
             return false;
         };
-        if !self.slab.hot(slot).offload().in_engine() {
+        if !self.slab.cold(slot).offload().in_engine() {
             return false;
         }
-        self.slab
-            .hot_mut(slot)
-            .set_offload(Offload::NotOffloaded(None));
-        let cold = self.slab.cold_mut(slot);
-        cold.packets = cold.packets.saturating_add(last.counters.packets);
-        cold.bytes = cold.bytes.saturating_add(last.counters.bytes);
-        self.see(slot, &last.counters);
+        let counters = &last.counters;
+        self.slab.set_offload(slot, Offload::NotOffloaded(None));
+        self.slab.add(slot, counters.packets, counters.bytes);
+        self.see(slot, counters);
         true
     }
 
@@ -129,16 +126,13 @@ impl FlowTable {
     }
 
     pub(super) fn see(&mut self, slot: u32, counters: &Counters) {
-        let cold = self.slab.cold_mut(slot);
-        cold.last_seen = cold.last_seen.max(counters.last_seen);
+        self.slab.hot_mut(slot).see(counters.last_seen);
         self.see_flags(slot, counters.tcp_flags);
     }
 
     #[inline]
     fn see_flags(&mut self, slot: u32, flags: TcpFlags) {
-        let hot = self.slab.hot_mut(slot);
-        if !hot.tcp_flags.contains(flags) {
-            hot.tcp_flags = hot.tcp_flags | flags;
+        if self.slab.hot_mut(slot).add_tcp_flags(flags) {
             self.reclassify(slot);
         }
     }
@@ -155,10 +149,8 @@ impl FlowTable {
     }
 
     fn set(&mut self, slot: u32, to: &Transposition, stamp: Stamp, encap: Option<EncapId>) {
-        let hot = self.slab.hot_mut(slot);
-        let before = hot.encap();
-        hot.set_transposition(to, encap);
-        self.slab.cold_mut(slot).stamp = stamp;
+        let before = self.slab.hot(slot).encap();
+        self.slab.decide(slot, to, &stamp, encap);
         self.release_encap(before);
     }
 }

@@ -16,11 +16,22 @@ pub struct FlowId {
 /// An entry of the table, seen from outside.
 #[derive(Clone, Copy)]
 pub struct FlowEntry<'table> {
-    pub(super) table: &'table FlowTable,
-    pub(super) slot: u32,
+    table: &'table FlowTable,
+    slot: u32,
+    key: FlowKey,
 }
 
 impl FlowEntry<'_> {
+    /// The entry in a slot that is not vacant.
+    #[inline]
+    pub(super) fn at(table: &FlowTable, slot: u32) -> FlowEntry<'_> {
+        FlowEntry {
+            table,
+            slot,
+            key: table.slab.key(slot),
+        }
+    }
+
     /// Its id.
     pub fn id(&self) -> FlowId {
         self.table.slab.id(self.slot)
@@ -28,7 +39,7 @@ impl FlowEntry<'_> {
 
     /// What it matches.
     pub fn key(&self) -> &FlowKey {
-        &self.table.slab.hot(self.slot).key
+        &self.key
     }
 
     /// What it does.
@@ -47,7 +58,7 @@ impl FlowEntry<'_> {
 
     /// What it was compiled against.
     pub fn stamp(&self) -> Stamp {
-        self.table.slab.cold(self.slot).stamp
+        self.table.slab.stamp(self.slot)
     }
 
     /// Whether this direction opened the connection.
@@ -68,13 +79,13 @@ impl FlowEntry<'_> {
         self.table
             .slab
             .peer(self.slot)
-            .map(|slot| self.table.slab.hot(slot).key)
+            .map(|slot| self.table.slab.key(slot))
     }
 
     /// All of the above but the ids.
     pub fn half(&self) -> Half {
         Half {
-            key: *self.key(),
+            key: self.key,
             transposition: self.transposition(),
             stamp: self.stamp(),
             peer: self.peer_key(),
@@ -88,15 +99,13 @@ impl FlowEntry<'_> {
     ///
     /// `last_seen` starts as the time of insertion.
     pub fn counters(&self) -> Counters {
-        let (hot, cold) = (
-            self.table.slab.hot(self.slot),
-            self.table.slab.cold(self.slot),
-        );
+        let hot = self.table.slab.hot(self.slot);
+        let (packets, bytes) = self.table.slab.counted(self.slot);
         Counters {
-            packets: cold.packets,
-            bytes: cold.bytes,
-            tcp_flags: hot.tcp_flags,
-            last_seen: cold.last_seen,
+            packets,
+            bytes,
+            tcp_flags: hot.tcp_flags(),
+            last_seen: hot.last_seen(),
         }
     }
 
@@ -107,7 +116,7 @@ impl FlowEntry<'_> {
 
     /// Where it is executed besides the switch.
     pub fn offload(&self) -> Offload {
-        self.table.slab.hot(self.slot).offload()
+        self.table.slab.cold(self.slot).offload()
     }
 
     /// How far the connection has come, if it is a TCP connection and not a remembered drop.

@@ -1,16 +1,16 @@
 use std::collections::HashSet;
 
 use proptest::prelude::*;
-use zerocopy::transmute;
 
 use super::*;
-use crate::PortId;
+use crate::{FlowKey, PortId};
 
-fn key(source: u32, source_port: u16) -> FlowKey {
+fn key(source: u32, source_port: u16) -> PackedKey {
     let [high, low] = source_port.to_be_bytes();
     let [a, b, c, d] = source.to_be_bytes();
     let addresses = [a, b, c, d, 10, 0, 0, 5];
-    FlowKey::of_ipv4(PortId(1), &addresses, 6, [high, low, 0, 80])
+    let key = FlowKey::of_ipv4(PortId(1), &addresses, 6, [high, low, 0, 80]);
+    PackedKey::of(&key)
 }
 
 /// How many of 256 places `bits` chooses hold more than twice their share.
@@ -43,12 +43,25 @@ fn keys_that_differ_little_spread_over_both_ends() {
 
 proptest! {
     #[test]
-    fn every_bit_of_the_key_counts(seed: u64, bytes: [[u8; 8]; 5], bit in 0_usize..320) {
+    fn every_bit_of_the_key_counts(
+        seed: u64, bytes: [u8; 32], last: [u8; 7], bit in 0_usize..312,
+    ) {
         let hasher = KeyHasher::new(seed);
-        let mut changed = bytes;
-        changed[bit / 64][bit % 64 / 8] ^= 1 << (bit % 8);
-        let hash = |bytes: [[u8; 8]; 5]| hasher.hash(&transmute!(bytes));
-        prop_assert_ne!(hash(bytes), hash(changed));
+        let hashes = |addresses: [u8; 32], last: [u8; 7]| {
+            let [a, b, c, d, protocol, high, low] = last;
+            let (port, ports) = (PortId(u16::from_be_bytes([high, low])), [a, b, c, d]);
+            let v6 = FlowKey::of_ipv6(port, &addresses, protocol, ports);
+            let both = addresses.first_chunk().expect("32 bytes hold 8");
+            let v4 = FlowKey::of_ipv4(port, both, protocol, ports);
+            [v6, v4].map(|key| hasher.hash(&PackedKey::of(&key)))
+        };
+        let (mut addresses, mut rest) = (bytes, last);
+        let byte = addresses.iter_mut().chain(&mut rest).nth(bit / 8).expect("39 bytes");
+        *byte ^= 1 << (bit % 8);
+        let ([v6, v4], [v6_changed, v4_changed]) = (hashes(bytes, last), hashes(addresses, rest));
+        prop_assert_ne!(v6, v6_changed);
+        // Of the addresses of IPv4 there are eight bytes.
+        prop_assert_eq!(v4 == v4_changed, (8..32).contains(&(bit / 8)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn offload_states_survive_packing() {
-    let mut hot = Hot::vacant();
+    let mut cold = Cold::vacant(NIL);
     let refusals = [
         Refusal::Encapsulation,
         Refusal::TableFull,
@@ -21,30 +21,15 @@ fn offload_states_survive_packing() {
         Offload::Active,
     ];
     for offload in refused.into_iter().chain(plain) {
-        hot.set_offload(offload);
-        assert_eq!(hot.offload(), offload);
+        cold.set_offload(offload);
+        assert_eq!(cold.offload(), offload);
     }
     for (errno, kept) in [(i32::MIN, 0), (i32::MAX, 65_528)] {
-        hot.set_offload(Offload::NotOffloaded(Some(Refusal::System(errno))));
+        cold.set_offload(Offload::NotOffloaded(Some(Refusal::System(errno))));
         assert_eq!(
-            hot.offload(),
+            cold.offload(),
             Offload::NotOffloaded(Some(Refusal::System(kept)))
         );
-    }
-}
-
-#[test]
-fn class_and_verdict_share_a_byte_without_touching_each_other() {
-    let mut hot = Hot::vacant();
-    hot.occupy(hot.key, true);
-    for class in Class::ALL {
-        for &reason in DropReason::ALL {
-            hot.set_class(class);
-            hot.set_transposition(&Transposition::drop(reason), None);
-            assert_eq!(hot.class(), class);
-            assert_eq!(hot.transposition(), Transposition::drop(reason));
-            assert!(hot.is_forward() && hot.drops() && !hot.is_vacant());
-        }
     }
 }
 
