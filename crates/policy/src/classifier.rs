@@ -6,8 +6,10 @@
 //!
 //! - **Lists.** An address that no more than a few rules name has them as a list, ascending. The lists
 //!   of both addresses are intersected at once, and what is left is checked for protocol and ports
-//!   ([`Checks`]). Rules that name no address at all have a table of their own ([`OpenRules`]). This
-//!   is what nearly every packet of nearly every group takes, and hardly depends on the rules.
+//!   ([`Checks`]). Rules that name no address at all have a table of their own ([`OpenRules`]), and
+//!   the one or two around all others are compared by themselves ([`Wide`]). This is what nearly
+//!   every packet of nearly every group takes, and hardly depends on the rules: what it waits for is
+//!   a cache line for each address, together. A list of up to two rules is in that line, too.
 //! - **Sweeping**, when many rules cover an address: aggregated bit vectors (after Lakshman and
 //!   Stiliadis, SIGCOMM 1998, and Baboescu and Varghese, SIGCOMM 2001). Bits are not numbered as
 //!   rules are: those that leave the same fields open share words of 64 ([`Layout`]), so that an open
@@ -16,26 +18,34 @@
 //!   look at, in the order of their first rule; the search ends at the first word that can hold
 //!   nothing better. However rules overlap, the cost is at most that of their words.
 
+mod addresses;
 mod checks;
+mod class;
+mod coverage;
 mod field;
 mod layout;
+mod members;
 mod open_rules;
 mod protocols;
 mod sets;
+mod wide;
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
 use crate::classifier::checks::Checks;
+use crate::classifier::class::Class;
+use crate::classifier::coverage::{AddressCoverage, RuleCoverage};
 use crate::classifier::field::{Candidates, Field};
 use crate::classifier::layout::Layout;
+use crate::classifier::members::Matching;
 use crate::classifier::open_rules::OpenRules;
 use crate::classifier::protocols::{ProtocolField, ProtocolMask};
-use crate::classifier::sets::{BLOCKS_MAX, Block, Class, Matching};
-use crate::input::{AddressSet, RuleInput};
-use crate::intervals::{Coverage, Point, range_v4, range_v6};
+use crate::classifier::wide::{Wide, wide_rules};
+use crate::input::RuleInput;
+use crate::intervals::{Coverage, Point};
 use crate::tuple::Tuple;
+
+pub(crate) use addresses::{Addresses, Mixed};
 
 /// The rules of one set, ready to be matched.
 #[derive(Debug)]
@@ -58,19 +68,20 @@ struct Family<P: Point> {
     destination: Field<P>,
     /// None where a table of them would be too large.
     open: Option<OpenRules>,
+    /// The rules that are in neither line because they cover too much, ascending: the same in both
+    /// families.
+    wide: Box<[Wide<P>]>,
 }
 
-/// Where a tuple's addresses are in the lines of a classifier.
-#[derive(Clone, Copy, Debug, Default)]
+/// Where a packet's addresses are in the lines of a classifier: the sets of their rules.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Located {
     source: Class,
     destination: Class,
-    /// The blocks of both, if they are short.
-    blocks: [Block; 2],
 }
 
 /// The most rules that a classifier takes: as many as a member of a set can name.
-pub(crate) const RULES_MAX: usize = 1 << sets::RULE_BITS;
+pub(crate) const RULES_MAX: usize = 1 << members::RULE_BITS;
 
 /// The compiled form would hold more bytes than it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +97,9 @@ impl Classifier {
         let patterns: Vec<u8> = covers.iter().map(RuleCoverage::pattern).collect();
         let layout = Layout::new(&patterns);
         let mut bytes_left = bytes_max;
-        let v4 = Family::new(&layout, &covers, |side| &side.v4, &mut bytes_left)?;
-        let v6 = Family::new(&layout, &covers, |side| &side.v6, &mut bytes_left)?;
+        let wide = wide_rules(&covers);
+        let v4 = Family::new(&layout, &covers, &wide, |side| &side.v4, &mut bytes_left)?;
+        let v6 = Family::new(&layout, &covers, &wide, |side| &side.v6, &mut bytes_left)?;
         let mut port = |side: fn(&RuleCoverage) -> &Coverage<u16>| {
             let rules = covers.iter().map(|rule| (side(rule), false));
             Field::new(&layout, rules, &mut bytes_left)
@@ -109,81 +121,137 @@ impl Classifier {
         })
     }
 
-    /// Looks up the addresses of `tuple`: the part that waits for memory.
+    /// The first rule that matches, by its index in the input.
     #[inline]
-    pub(crate) fn locate(&self, tuple: &Tuple) -> Located {
-        match (tuple.src, tuple.dst) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                self.v4.locate(source.to_bits(), destination.to_bits())
+    fn first_match<P: Point>(
+        &self,
+        family: &Family<P>,
+        tuple: &Tuple,
+        addresses: [P; 2],
+        located: Located,
+    ) -> Option<usize> {
+        let Some(open) = family.open.as_ref().filter(|_| located.is_own()) else {
+            return self.first_match_of_stored(family, tuple, addresses, located);
+        };
+        let Located {
+            source,
+            destination,
+        } = located;
+        let best = self.first_of(source.matching(destination), NONE, tuple);
+        let best = self.first_of(destination.block().other_open(), best, tuple);
+        let best = self.first_wide(family, addresses, best, tuple);
+        open.first_before(best, tuple)
+    }
+
+    /// The same, where a set is not its own class.
+    #[inline(never)]
+    fn first_match_of_stored<P: Point>(
+        &self,
+        family: &Family<P>,
+        tuple: &Tuple,
+        addresses: [P; 2],
+        located: Located,
+    ) -> Option<usize> {
+        let Some(open) = family.open.as_ref().filter(|_| located.is_listed()) else {
+            return self.sweep(tuple);
+        };
+        let (sources, sources_count) = family.source.blocks(located.source);
+        let (destinations, destinations_count) = family.destination.blocks(located.destination);
+        let mut best = NONE;
+        for source in &sources[..sources_count] {
+            for &destination in &destinations[..destinations_count] {
+                best = self.first_of(source.matching(destination), best, tuple);
             }
-            (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                self.v6.locate(source.to_bits(), destination.to_bits())
+        }
+        for destination in &destinations[..destinations_count] {
+            best = self.first_of(destination.other_open(), best, tuple);
+        }
+        let best = self.first_wide(family, addresses, best, tuple);
+        open.first_before(best, tuple)
+    }
+
+    /// The first wide rule that matches and comes before `best`; `best` if there is none.
+    #[inline(always)]
+    fn first_wide<P: Point>(
+        &self,
+        family: &Family<P>,
+        [source, destination]: [P; 2],
+        best: usize,
+        tuple: &Tuple,
+    ) -> usize {
+        for wide in &family.wide {
+            if wide.rule() < best
+                && wide.takes_source(source)
+                && wide.takes_destination(destination)
+                && (wide.takes_all() || self.passes(wide.rule(), tuple))
+            {
+                return wide.rule();
             }
-            _ => Located::default(),
+        }
+        best
+    }
+
+    /// The same of any two addresses.
+    fn first_wide_of_any(&self, best: usize, tuple: &Tuple) -> usize {
+        for (v4, v6) in self.v4.wide.iter().zip(&self.v6.wide) {
+            let from = match tuple.src {
+                IpAddr::V4(source) => v4.takes_source(source.to_bits()),
+                IpAddr::V6(source) => v6.takes_source(source.to_bits()),
+            };
+            let to = match tuple.dst {
+                IpAddr::V4(destination) => v4.takes_destination(destination.to_bits()),
+                IpAddr::V6(destination) => v6.takes_destination(destination.to_bits()),
+            };
+            if from && to && v4.rule() < best && self.passes(v4.rule(), tuple) {
+                return v4.rule();
+            }
+        }
+        best
+    }
+
+    /// The first rule of these that takes the protocol and ports of a tuple and comes before `best`;
+    /// `best` if there is none.
+    #[inline]
+    fn first_of(&self, rules: Matching, best: usize, tuple: &Tuple) -> usize {
+        if rules.is_empty() {
+            best
+        } else {
+            self.first_passing(rules, best, tuple)
         }
     }
 
-    /// The first rule that matches, by its index in the input; `located` is what
-    /// [`Classifier::locate`] found for `tuple`.
-    #[inline]
-    pub(crate) fn first_match(&self, tuple: &Tuple, located: &Located) -> Option<usize> {
-        let open = match (tuple.src, tuple.dst) {
-            (IpAddr::V4(_), IpAddr::V4(_)) => self.v4.open.as_ref(),
-            (IpAddr::V6(_), IpAddr::V6(_)) => self.v6.open.as_ref(),
-            _ => None,
-        };
-        let Some(open) = open.filter(|_| located.is_listed()) else {
-            return self.sweep(tuple);
-        };
-        let best = if located.is_short() {
-            let [source, destination] = located.blocks;
-            let best = self.first_of(source.matching(destination), NONE, tuple);
-            self.first_of(destination.other_open(), best, tuple)
-        } else {
-            self.first_of_long(tuple, located)
-        };
-        let best = open.first_before(best, tuple);
-        (best != NONE).then_some(best)
-    }
-
-    /// The first rule of these that takes the protocol and ports of `tuple` and comes before `best`;
-    /// `best` if there is none.
-    #[inline(always)]
-    fn first_of(&self, rules: Matching, best: usize, tuple: &Tuple) -> usize {
+    /// The same, where there are some. Apart, for most connections never come here, and would have to
+    /// put aside what it keeps in registers.
+    #[inline(never)]
+    fn first_passing(&self, rules: Matching, best: usize, tuple: &Tuple) -> usize {
+        let probe = self.checks.probe(tuple);
         for member in rules {
             let rule = member.rule();
             if rule >= best {
                 break;
             }
-            if self.checks.pass(rule, tuple) {
+            if self.checks.pass(rule, &probe) {
                 return rule;
             }
         }
         best
     }
 
-    /// The first rule that names an address and matches, where a list is longer than a block.
-    #[cold]
-    fn first_of_long(&self, tuple: &Tuple, located: &Located) -> usize {
-        let [sources, destinations] = match tuple.src {
-            IpAddr::V4(_) => self.v4.blocks(located),
-            IpAddr::V6(_) => self.v6.blocks(located),
-        };
-        let mut best = NONE;
-        for source in sources {
-            for &destination in &destinations {
-                best = self.first_of(source.matching(destination), best, tuple);
-            }
-        }
-        for destination in destinations {
-            best = self.first_of(destination.other_open(), best, tuple);
-        }
-        best
+    /// Whether one rule takes the protocol and ports of a tuple.
+    #[inline(never)]
+    fn passes(&self, rule: usize, tuple: &Tuple) -> bool {
+        self.checks.pass(rule, &self.checks.probe(tuple))
     }
 
     /// The first rule that matches, whatever the sets are like.
     #[inline(never)]
     fn sweep(&self, tuple: &Tuple) -> Option<usize> {
+        let best = self.first_wide_of_any(self.first_swept(tuple), tuple);
+        (best != NONE).then_some(best)
+    }
+
+    /// The first that matches of those that are not wide.
+    fn first_swept(&self, tuple: &Tuple) -> usize {
         let layout = &self.layout;
         let source = match tuple.src {
             IpAddr::V4(v4) => self.v4.source.candidates(v4.to_bits(), layout),
@@ -211,7 +279,7 @@ impl Classifier {
                 let word = index * 64 + active.trailing_zeros() as usize;
                 active &= active - 1;
                 if layout.first_rule(word) > best {
-                    return Some(best);
+                    return best;
                 }
                 let matching = fields
                     .iter()
@@ -221,7 +289,7 @@ impl Classifier {
                 }
             }
         }
-        (best != NONE).then_some(best)
+        best
     }
 
     /// Bytes on the heap.
@@ -238,16 +306,21 @@ impl Classifier {
 }
 
 impl Located {
+    /// Where there are no rules but those to which an address is open.
+    pub(crate) const NONE: Located = Located {
+        source: Class::EMPTY,
+        destination: Class::EMPTY,
+    };
+
     /// Whether both sets are lists.
-    #[inline]
-    fn is_listed(&self) -> bool {
+    fn is_listed(self) -> bool {
         self.source.is_listed() & self.destination.is_listed()
     }
 
-    /// Whether both are one block.
+    /// Whether both are their own classes.
     #[inline]
-    fn is_short(&self) -> bool {
-        self.source.is_short() & self.destination.is_short()
+    fn is_own(self) -> bool {
+        self.source.is_own() & self.destination.is_own()
     }
 }
 
@@ -255,129 +328,56 @@ impl<P: Point> Family<P> {
     fn new(
         layout: &Layout,
         rules: &[RuleCoverage],
+        wide: &[usize],
         family: fn(&AddressCoverage) -> &Coverage<P>,
         bytes_left: &mut usize,
     ) -> Result<Family<P>, TooLarge> {
-        let sides = rules
-            .iter()
-            .map(|rule| (family(&rule.source), family(&rule.destination)));
-        let source = sides.clone().map(|(own, other)| (own, other.is_whole()));
+        let nothing = Coverage::Ranges(Vec::new());
+        let sides = rules.iter().enumerate().map(|(index, rule)| {
+            if wide.contains(&index) {
+                [&nothing, &nothing]
+            } else {
+                [family(&rule.source), family(&rule.destination)]
+            }
+        });
+        let source = sides.clone().map(|[own, other]| (own, other.is_whole()));
         let source = Field::new(layout, source, bytes_left)?;
-        let destination = sides.map(|(other, own)| (own, other.is_whole()));
+        let destination = sides.map(|[other, own]| (own, other.is_whole()));
         let destination = Field::new(layout, destination, bytes_left)?;
         let is_open = |rule: &RuleCoverage| {
             family(&rule.source).is_whole() && family(&rule.destination).is_whole()
         };
+        let wide = wide.iter().map(|&index| {
+            let rule = &rules[index];
+            Wide::new(
+                index,
+                rule,
+                [family(&rule.source), family(&rule.destination)],
+            )
+        });
         Ok(Family {
             source,
             destination,
             open: OpenRules::new(rules, is_open),
+            wide: wide.collect(),
         })
     }
 
     #[inline]
-    fn locate(&self, source: P, destination: P) -> Located {
-        let (source, destination) = (
-            self.source.class(source),
-            self.destination.class(destination),
-        );
-        let blocks = [
-            self.source.block(source),
-            self.destination.block(destination),
-        ];
+    fn locate(&self, [source, destination]: [P; 2]) -> Located {
         Located {
-            source,
-            destination,
-            blocks,
+            source: self.source.class(source),
+            destination: self.destination.class(destination),
         }
-    }
-
-    /// All blocks of two sets, which are listed.
-    fn blocks(&self, located: &Located) -> [[Block; BLOCKS_MAX]; 2] {
-        [
-            self.source.blocks(located.source),
-            self.destination.blocks(located.destination),
-        ]
     }
 
     fn memory_bytes(&self) -> usize {
         let open = self.open.as_ref().map_or(0, OpenRules::memory_bytes);
-        self.source.memory_bytes() + self.destination.memory_bytes() + open
+        self.source.memory_bytes()
+            + self.destination.memory_bytes()
+            + open
+            + size_of_val(&*self.wide)
     }
-}
-
-/// What a rule covers, field by field.
-struct RuleCoverage {
-    protocols: ProtocolMask,
-    source: AddressCoverage,
-    destination: AddressCoverage,
-    source_ports: Coverage<u16>,
-    destination_ports: Coverage<u16>,
-}
-
-/// What one side of a rule covers, by family.
-struct AddressCoverage {
-    v4: Coverage<u32>,
-    v6: Coverage<u128>,
-}
-
-impl AddressCoverage {
-    fn new(set: &AddressSet) -> AddressCoverage {
-        let prefixes = match set {
-            AddressSet::Any => {
-                return AddressCoverage {
-                    v4: Coverage::Whole,
-                    v6: Coverage::Whole,
-                };
-            }
-            AddressSet::Prefixes(prefixes) => prefixes,
-        };
-        let v4 = prefixes.iter().filter_map(|prefix| match prefix {
-            IpNet::V4(v4) => Some(range_v4(v4)),
-            IpNet::V6(_) => None,
-        });
-        let v6 = prefixes.iter().filter_map(|prefix| match prefix {
-            IpNet::V4(_) => None,
-            IpNet::V6(v6) => Some(range_v6(v6)),
-        });
-        AddressCoverage {
-            v4: Coverage::of(v4),
-            v6: Coverage::of(v6),
-        }
-    }
-}
-
-impl RuleCoverage {
-    fn new(rule: &RuleInput) -> RuleCoverage {
-        RuleCoverage {
-            protocols: ProtocolMask::new(&rule.protocols),
-            source: AddressCoverage::new(&rule.source),
-            destination: AddressCoverage::new(&rule.destination),
-            source_ports: ports(&rule.source_ports),
-            destination_ports: ports(&rule.destination_ports),
-        }
-    }
-
-    /// Which fields the rule leaves open, a bit each.
-    fn pattern(&self) -> u8 {
-        let open = [
-            self.source.v4.is_whole(),
-            self.source.v6.is_whole(),
-            self.destination.v4.is_whole(),
-            self.destination.v6.is_whole(),
-            self.source_ports.is_whole(),
-            self.destination_ports.is_whole(),
-        ];
-        open.iter()
-            .fold(0, |pattern, &open| pattern << 1 | u8::from(open))
-    }
-}
-
-fn ports(ranges: &[std::ops::RangeInclusive<u16>]) -> Coverage<u16> {
-    if ranges.is_empty() {
-        return Coverage::Whole;
-    }
-    Coverage::of(ranges.iter().map(|range| (*range.start(), *range.end())))
 }
 
 #[cfg(test)]

@@ -12,29 +12,63 @@ use tree::Tree;
 pub(crate) trait Point: Copy + Ord {
     /// The line of such points.
     type Line: Line<Self>;
+    /// A point and a rule whose coverage begins or ends there, ordered by the point, then the rule: a
+    /// single number if there is one, for they are sorted by the hundred thousand.
+    type Edge: Copy + Ord;
     /// The first point.
     const MIN: Self;
     /// The last point.
     const MAX: Self;
     /// The point after this one, unless it is the last.
     fn next(self) -> Option<Self>;
+    /// The edge of a rule at this point.
+    fn edge(self, rule: u16) -> Self::Edge;
+    /// The point and the rule of an edge.
+    fn of_edge(edge: Self::Edge) -> (Self, u16);
 }
 
 macro_rules! point {
-    ($($type:ty: $line:ty),+) => {
+    ($($type:ty: $line:ty, $edge:ty, $to_edge:expr, $of_edge:expr;)+) => {
         $(impl Point for $type {
             type Line = $line;
+            type Edge = $edge;
             const MIN: Self = <$type>::MIN;
             const MAX: Self = <$type>::MAX;
 
             fn next(self) -> Option<Self> {
                 self.checked_add(1)
             }
+
+            fn edge(self, rule: u16) -> $edge {
+                let to_edge: fn($type, u16) -> $edge = $to_edge;
+                to_edge(self, rule)
+            }
+
+            fn of_edge(edge: $edge) -> ($type, u16) {
+                let of_edge: fn($edge) -> ($type, u16) = $of_edge;
+                of_edge(edge)
+            }
         })+
     };
 }
 
-point!(u16: PortDirectory, u32: Directory, u128: Tree);
+point! {
+    u16: PortDirectory, (u16, u16), |port, rule| (port, rule), |edge| edge;
+    u32: Directory, u64, packed, unpacked;
+    u128: Tree, (u128, u16), |address, rule| (address, rule), |edge| edge;
+}
+
+fn packed(address: u32, rule: u16) -> u64 {
+    u64::from(address) << 16 | u64::from(rule)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the parts as they were packed"
+)]
+fn unpacked(edge: u64) -> (u32, u16) {
+    ((edge >> 16) as u32, edge as u16)
+}
 
 /// A line cut into intervals, each with a number.
 pub(crate) trait Line<P>: std::fmt::Debug {

@@ -5,7 +5,7 @@ use flow::PortId;
 use ipnet::IpNet;
 use wire::Vni;
 
-use crate::classifier::Located;
+use crate::classifier::{Addresses, Located, Mixed};
 use crate::input::{Access, Layer, NicInput, VnetId};
 use crate::observer::{Direction, LayerView, Observer};
 use crate::route_table::{RouteRef, RouteTable};
@@ -166,18 +166,39 @@ fn judge<O: Observer>(
     tuple: &Tuple,
     observer: &mut O,
 ) -> Judgement {
+    match (tuple.src, tuple.dst) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let addresses = [source.to_bits(), destination.to_bits()];
+            judge_between(sets, direction, tuple, addresses, observer)
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let addresses = [source.to_bits(), destination.to_bits()];
+            judge_between(sets, direction, tuple, addresses, observer)
+        }
+        _ => judge_between(sets, direction, tuple, Mixed, observer),
+    }
+}
+
+/// The same, between these addresses, which are the tuple's.
+fn judge_between<A: Addresses, O: Observer>(
+    sets: &[Arc<RuleSet>],
+    direction: Direction,
+    tuple: &Tuple,
+    addresses: A,
+    observer: &mut O,
+) -> Judgement {
     let platform = tuple.is_platform();
     for sets in sets.chunks(AHEAD) {
-        let mut located = [Located::default(); AHEAD];
+        let mut located = [Located::NONE; AHEAD];
         for (located, set) in located.iter_mut().zip(sets) {
-            *located = set.locate(tuple);
+            *located = set.locate(addresses);
         }
-        for (set, located) in sets.iter().zip(&located) {
+        for (set, located) in sets.iter().zip(located) {
             let exempt = platform && set.exempts_platform();
             let decided = if exempt {
                 None
             } else {
-                set.first_match(tuple, located)
+                set.first_match(tuple, addresses, located)
             };
             let judgement = match decided {
                 Some((_, Access::Allow | Access::AlwaysAllow)) => Judgement::Allow,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::classifier::{self, Classifier, Located};
+use crate::classifier::{self, Addresses, Classifier, Located};
 use crate::error::{CompileError, Counted};
 use crate::input::{Access, AddressSet, Layer, RuleInput, RuleSetInput};
 use crate::intervals::CUTS_MAX;
@@ -51,18 +51,22 @@ impl RuleSet {
         self.source.layer != Layer::SecurityAdmin && !self.source.covers_platform
     }
 
-    /// Looks `tuple` up, ahead of [`RuleSet::first_match`].
+    /// Looks a packet's addresses up, ahead of [`RuleSet::first_match`].
     #[inline]
-    pub(crate) fn locate(&self, tuple: &Tuple) -> Located {
-        self.classifier.locate(tuple)
+    pub(crate) fn locate<A: Addresses>(&self, addresses: A) -> Located {
+        addresses.locate(&self.classifier)
     }
 
     /// The first rule that matches, by index, and what it says.
     #[inline]
-    pub(crate) fn first_match(&self, tuple: &Tuple, located: &Located) -> Option<(usize, Access)> {
-        self.classifier
-            .first_match(tuple, located)
-            .map(|index| (index, self.accesses[index]))
+    pub(crate) fn first_match<A: Addresses>(
+        &self,
+        tuple: &Tuple,
+        addresses: A,
+        located: Located,
+    ) -> Option<(usize, Access)> {
+        let first = addresses.first_match(&self.classifier, tuple, located);
+        first.map(|index| (index, self.accesses[index]))
     }
 
     /// The rule at `index`.

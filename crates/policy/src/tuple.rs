@@ -21,9 +21,9 @@ pub struct Tuple {
 
 /// The platform's own addresses: DNS, DHCP and health probes; instance metadata (SEMANTICS part 1,
 /// D, "Platform").
-const PLATFORM: [IpAddr; 2] = [
-    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
-    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+const PLATFORM: [Ipv4Addr; 2] = [
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(169, 254, 169, 254),
 ];
 
 const TCP: u8 = 6;
@@ -31,13 +31,20 @@ const UDP: u8 = 17;
 
 impl Tuple {
     /// Whether rules may look at the ports.
+    #[inline]
     pub(crate) fn has_ports(&self) -> bool {
-        matches!(self.protocol, TCP | UDP)
+        // Without a branch: which of the two it is, is as random as the packets.
+        (self.protocol == TCP) | (self.protocol == UDP)
     }
 
     /// Whether either side is an address of the platform.
+    #[inline]
     pub(crate) fn is_platform(&self) -> bool {
-        PLATFORM.contains(&self.src) || PLATFORM.contains(&self.dst)
+        let is = |address: IpAddr| match address {
+            IpAddr::V4(v4) => (v4 == PLATFORM[0]) | (v4 == PLATFORM[1]),
+            IpAddr::V6(_) => false,
+        };
+        is(self.src) | is(self.dst)
     }
 }
 

@@ -1,6 +1,8 @@
 use crate::classifier::TooLarge;
+use crate::classifier::class::{BLOCKS_MAX, Class};
 use crate::classifier::layout::Layout;
-use crate::classifier::sets::{BLOCKS_MAX, Block, Class, Member, Members, Sets, SetsBuilder};
+use crate::classifier::members::{Block, Member};
+use crate::classifier::sets::{Members, Sets, SetsBuilder};
 use crate::intervals::{Coverage, Line, Point};
 
 /// Points of a line, by the rules that cover them.
@@ -36,22 +38,24 @@ impl<P: Point> Field<P> {
                 }
                 Coverage::Ranges(ranges) => {
                     for &(first, last) in ranges {
-                        edges.push((first, rule));
-                        edges.extend(last.next().map(|after| (after, rule)));
+                        edges.push(first.edge(rule));
+                        edges.extend(last.next().map(|after| after.edge(rule)));
                     }
                 }
             }
         }
         edges.sort_unstable();
+        let members = members.into_iter();
         let mut builder = SetsBuilder::new(layout, members, *bytes_left);
-        let mut cuts = Vec::new();
-        for edges_here in edges.chunk_by(|a, b| a.0 == b.0) {
-            for &(_, rule) in edges_here {
+        let mut cuts: Vec<(P, u32)> = Vec::new();
+        let mut edges = edges.into_iter().map(P::of_edge).peekable();
+        while let Some((point, rule)) = edges.next() {
+            builder.toggle(rule);
+            while let Some((_, rule)) = edges.next_if(|next| next.0 == point) {
                 builder.toggle(rule);
             }
-            cuts.push((edges_here[0].0, builder.class()?.0));
+            cuts.push((point, builder.class()?.number()));
         }
-        drop(edges);
         let (sets, bytes) = builder.finish();
         let line = P::Line::new(cuts);
         let bytes = bytes + line.memory_bytes();
@@ -63,17 +67,11 @@ impl<P: Point> Field<P> {
     /// The set of the rules that cover `point`.
     #[inline]
     pub(super) fn class(&self, point: P) -> Class {
-        Class(self.line.get(point))
+        Class::from_number(self.line.get(point))
     }
 
-    /// The block of a set that is short.
-    #[inline]
-    pub(super) fn block(&self, class: Class) -> Block {
-        self.sets.block(class)
-    }
-
-    /// All blocks of a set, which is listed.
-    pub(super) fn blocks(&self, class: Class) -> [Block; BLOCKS_MAX] {
+    /// The blocks of a set, which is listed, and how many there are.
+    pub(super) fn blocks(&self, class: Class) -> ([Block; BLOCKS_MAX], usize) {
         self.sets.blocks(class)
     }
 

@@ -1,8 +1,6 @@
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-
-use crate::classifier::RuleCoverage;
 use crate::classifier::checks::ranges;
+use crate::classifier::coverage::RuleCoverage;
+use crate::classifier::protocols::protocol_classes;
 use crate::intervals::{Coverage, Line, Point, Range};
 use crate::tuple::Tuple;
 
@@ -12,6 +10,8 @@ use crate::tuple::Tuple;
 pub(super) struct OpenRules {
     /// The first of them all.
     first: u16,
+    /// Whether it takes any protocol and ports, as the last of the default rules does.
+    first_takes_all: bool,
     /// The class of each protocol.
     protocols: Box<[u8; 256]>,
     source_ports: Segments,
@@ -43,7 +43,8 @@ impl OpenRules {
     ) -> Option<OpenRules> {
         let numbered = (0..).zip(rules).filter(|(_, rule)| is_open(rule));
         let open: Vec<(u16, &RuleCoverage)> = numbered.collect();
-        let (protocols, examples) = protocol_classes(&open);
+        let masks = open.iter().map(|(_, rule)| rule.protocols);
+        let (protocols, examples) = protocol_classes(masks);
         let source_ports = Segments::new(open.iter().map(|(_, rule)| &rule.source_ports));
         let destination_ports = Segments::new(open.iter().map(|(_, rule)| &rule.destination_ports));
         let row = destination_ports.starts.len();
@@ -71,6 +72,7 @@ impl OpenRules {
         }
         Some(OpenRules {
             first: open.first().map_or(NONE, |open| open.0),
+            first_takes_all: open.first().is_some_and(|open| open.1.takes_all()),
             protocols,
             source_ports,
             destination_ports,
@@ -79,30 +81,32 @@ impl OpenRules {
         })
     }
 
-    /// The first rule, if there is one, that takes the protocol and ports of `tuple` and comes
-    /// before `best`; `best` otherwise.
+    /// The first rule that takes the protocol and ports of `tuple`, or `best` if that comes before;
+    /// `usize::MAX` is none.
     #[inline]
-    pub(super) fn first_before(&self, best: usize, tuple: &Tuple) -> usize {
-        if usize::from(self.first) >= best {
-            return best;
+    pub(super) fn first_before(&self, best: usize, tuple: &Tuple) -> Option<usize> {
+        let first = usize::from(self.first);
+        if first >= best {
+            return Some(best);
         }
-        let found = self.lookup(tuple);
-        if found == NONE {
-            best
-        } else {
-            best.min(usize::from(found))
+        if self.first_takes_all {
+            return Some(first);
         }
+        let found = self.lookup(tuple).map_or(best, |found| best.min(found));
+        (found != usize::MAX).then_some(found)
     }
 
-    fn lookup(&self, tuple: &Tuple) -> u16 {
+    fn lookup(&self, tuple: &Tuple) -> Option<usize> {
         let class = usize::from(self.protocols[usize::from(tuple.protocol)]);
-        if !tuple.has_ports() {
-            return self.portless[class];
-        }
-        let plane = class * self.source_ports.starts.len();
-        let row = plane + self.source_ports.segment(tuple.source_port);
-        let destinations = self.destination_ports.starts.len();
-        self.cells[row * destinations + self.destination_ports.segment(tuple.destination_port)]
+        let found = if tuple.has_ports() {
+            let plane = class * self.source_ports.starts.len();
+            let row = plane + self.source_ports.segment(tuple.source_port);
+            let destinations = self.destination_ports.starts.len();
+            self.cells[row * destinations + self.destination_ports.segment(tuple.destination_port)]
+        } else {
+            self.portless[class]
+        };
+        (found != NONE).then_some(usize::from(found))
     }
 
     /// Bytes on the heap.
@@ -142,23 +146,4 @@ impl Segments {
     fn memory_bytes(&self) -> usize {
         self.line.memory_bytes() + size_of_val(&*self.starts)
     }
-}
-
-/// Classes of protocols that no rule tells apart, and a protocol of each.
-fn protocol_classes(rules: &[(u16, &RuleCoverage)]) -> (Box<[u8; 256]>, Vec<u8>) {
-    let mut masks: Vec<_> = rules.iter().map(|(_, rule)| rule.protocols).collect();
-    masks.sort_unstable();
-    masks.dedup();
-    let mut classes = Box::new([0; 256]);
-    let mut examples = Vec::new();
-    let mut known: HashMap<Vec<bool>, u8, FixedState> = HashMap::default();
-    for protocol in 0..=u8::MAX {
-        let taken = masks.iter().map(|mask| mask.takes(protocol)).collect();
-        classes[usize::from(protocol)] = *known.entry(taken).or_insert_with(|| {
-            examples.push(protocol);
-            // As many classes as protocols at most, so the last is the 255th after the first.
-            u8::try_from(examples.len() - 1).unwrap_or(u8::MAX)
-        });
-    }
-    (classes, examples)
 }

@@ -1,3 +1,6 @@
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
 use crate::classifier::layout::Layout;
 
 /// Protocol numbers, by the rules that take them.
@@ -107,4 +110,26 @@ impl ProtocolMask {
     pub(super) fn takes(&self, protocol: u8) -> bool {
         self.0[usize::from(protocol >> 7)] >> (protocol & 127) & 1 != 0
     }
+}
+
+/// Classes of protocols that no rule tells apart, numbered in the order of their first protocols,
+/// which are the second of what is returned.
+pub(super) fn protocol_classes(
+    rules: impl Iterator<Item = ProtocolMask>,
+) -> (Box<[u8; 256]>, Vec<u8>) {
+    let mut masks: Vec<_> = rules.collect();
+    masks.sort_unstable();
+    masks.dedup();
+    let mut classes = Box::new([0; 256]);
+    let mut examples = Vec::new();
+    let mut known: HashMap<Vec<bool>, u8, FixedState> = HashMap::default();
+    for protocol in 0..=u8::MAX {
+        let taken = masks.iter().map(|mask| mask.takes(protocol)).collect();
+        classes[usize::from(protocol)] = *known.entry(taken).or_insert_with(|| {
+            examples.push(protocol);
+            // As many classes as protocols at most, so the last is the 255th after the first.
+            u8::try_from(examples.len() - 1).unwrap_or(u8::MAX)
+        });
+    }
+    (classes, examples)
 }

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::input::{Access, Layer, RuleSetInput};
+use crate::input::{Access, AddressSet, Layer, RuleSetInput};
 use crate::naive;
 use crate::tests::strategies::{rule_sets, tuples};
 use crate::tests::{nic, prefixes, rule, set};
@@ -14,24 +14,28 @@ use crate::tests::{nic, prefixes, rule, set};
 /// How the first match of a tuple is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Way {
-    Short,
-    Long,
+    Own,
+    Stored,
     Sweep,
 }
 
-fn way(classifier: &Classifier, tuple: &Tuple) -> Way {
-    let located = classifier.locate(tuple);
-    let open = if tuple.src.is_ipv4() {
-        &classifier.v4.open
-    } else {
-        &classifier.v6.open
-    };
-    match (open, located.is_listed(), located.is_short()) {
-        _ if tuple.src.is_ipv4() != tuple.dst.is_ipv4() => Way::Sweep,
+/// How the first match is found, and what it is.
+fn found<P: Point>(
+    classifier: &Classifier,
+    family: &Family<P>,
+    tuple: &Tuple,
+    addresses: [P; 2],
+) -> (Way, Option<usize>)
+where
+    [P; 2]: Addresses,
+{
+    let located = addresses.locate(classifier);
+    let way = match (&family.open, located.is_listed(), located.is_own()) {
         (None, ..) | (_, false, _) => Way::Sweep,
-        (_, _, false) => Way::Long,
-        (_, _, true) => Way::Short,
-    }
+        (_, _, false) => Way::Stored,
+        (_, _, true) => Way::Own,
+    };
+    (way, addresses.first_match(classifier, tuple, located))
 }
 
 /// That the way taken and the sweep, which is there for all, find what a scan finds. Returns the
@@ -43,17 +47,33 @@ fn check(
     let classifier = Classifier::new(&rules.rules, usize::MAX).expect("room enough");
     let mut input = nic(1);
     input.outbound = vec![Arc::new(rules)];
-    let (mut ways, mut found) = (BTreeSet::new(), BTreeSet::new());
+    let (mut ways, mut rules) = (BTreeSet::new(), BTreeSet::new());
     for tuple in tuples {
         let expected = naive::outbound(&input, tuple).layers[0].1;
-        let located = classifier.locate(tuple);
-        let first = classifier.first_match(tuple, &located);
+        let (way, first) = match (tuple.src, tuple.dst) {
+            (IpAddr::V4(src), IpAddr::V4(dst)) => found(
+                &classifier,
+                &classifier.v4,
+                tuple,
+                [src.to_bits(), dst.to_bits()],
+            ),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => found(
+                &classifier,
+                &classifier.v6,
+                tuple,
+                [src.to_bits(), dst.to_bits()],
+            ),
+            _ => (
+                Way::Sweep,
+                Mixed.first_match(&classifier, tuple, Located::NONE),
+            ),
+        };
         prop_assert_eq!(first, expected, "{:?}", tuple);
         prop_assert_eq!(classifier.sweep(tuple), expected, "{:?} swept", tuple);
-        ways.insert(way(&classifier, tuple));
-        found.extend(expected);
+        ways.insert(way);
+        rules.extend(expected);
     }
-    Ok((ways, found))
+    Ok((ways, rules))
 }
 
 proptest! {
@@ -131,7 +151,7 @@ fn in_turn(number: u16, rule: &mut RuleInput, covered: &AddressSet) {
 fn few_rules_cover_an_address() {
     let rules = numbered(40, |number, rule| in_turn(number, rule, &host(number)));
     let (ways, found) = check(rules, &grid()).expect("as a scan finds");
-    assert_eq!(ways, BTreeSet::from([Way::Short]));
+    assert_eq!(ways, BTreeSet::from([Way::Own]));
     assert!(found.len() > 4, "{found:?}");
 }
 
@@ -140,7 +160,7 @@ fn up_to_sixteen_rules_cover_an_address() {
     let wide = prefixes(&["10.0.0.0/28"]);
     let rules = numbered(21, |number, rule| in_turn(number, rule, &wide));
     let (ways, found) = check(rules, &grid()).expect("as a scan finds");
-    assert_eq!(ways, BTreeSet::from([Way::Short, Way::Long]));
+    assert_eq!(ways, BTreeSet::from([Way::Own, Way::Stored]));
     assert!(found.contains(&20) && found.contains(&3), "{found:?}");
 }
 
@@ -149,7 +169,7 @@ fn many_rules_cover_an_address() {
     let wide = prefixes(&["10.0.0.0/28"]);
     let rules = numbered(200, |number, rule| in_turn(number, rule, &wide));
     let (ways, found) = check(rules, &grid()).expect("as a scan finds");
-    assert_eq!(ways, BTreeSet::from([Way::Short, Way::Sweep]));
+    assert_eq!(ways, BTreeSet::from([Way::Own, Way::Sweep]));
     assert!(found.contains(&20) && found.contains(&39), "{found:?}");
 }
 
@@ -160,7 +180,7 @@ fn rules_for_ports_alone() {
         rule.destination_ports.push(number * 7..=number * 7 + 2);
     });
     let (ways, found) = check(rules, &grid()).expect("as a scan finds");
-    assert_eq!(ways, BTreeSet::from([Way::Short]));
+    assert_eq!(ways, BTreeSet::from([Way::Own]));
     assert!(found.len() > 4, "{found:?}");
 }
 
@@ -173,4 +193,119 @@ fn rules_for_both_ports_alone() {
     let (ways, found) = check(rules, &grid()).expect("as a scan finds");
     assert_eq!(ways, BTreeSet::from([Way::Sweep]));
     assert!(found.contains(&20) && found.contains(&39), "{found:?}");
+}
+
+/// Rules for hosts of 10.0.0.0/24, and among them one that `shape` makes.
+fn hosts_and(rule_index: u16, shape: impl Fn(&mut RuleInput)) -> RuleSetInput {
+    numbered(40, |number, rule| {
+        if number == rule_index {
+            shape(rule);
+        } else {
+            in_turn(number, rule, &host(number));
+        }
+    })
+}
+
+fn wide_of(rules: &RuleSetInput) -> Vec<usize> {
+    let covers: Vec<RuleCoverage> = rules.rules.iter().map(RuleCoverage::new).collect();
+    wide_rules(&covers)
+}
+
+#[test]
+fn a_rule_around_the_others_is_compared_by_itself() {
+    let between = |source: &[&str], destination: &[&str]| {
+        let (source, destination) = (prefixes(source), prefixes(destination));
+        move |rule: &mut RuleInput| {
+            rule.source = source.clone();
+            rule.destination = destination.clone();
+            rule.destination_ports = vec![0..=30];
+        }
+    };
+    let net = &["10.0.0.0/24"][..];
+    let halves = &[
+        "10.0.0.0/26",
+        "10.0.0.128/30",
+        "10.0.0.144/28",
+        "10.0.0.192/26",
+    ][..];
+    for (source, destination) in [(net, net), (halves, net), (net, halves)] {
+        for index in [0, 20, 39] {
+            let rules = hosts_and(index, between(source, destination));
+            assert_eq!(wide_of(&rules), [usize::from(index)]);
+            let (ways, found) = check(rules, &grid()).expect("as a scan finds");
+            assert_eq!(ways, BTreeSet::from([Way::Own]));
+            assert!(found.contains(&usize::from(index)), "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_rule_of_many_ranges_or_around_nothing_is_like_others() {
+    let scattered: Vec<String> = (0..8)
+        .map(|index| format!("10.0.0.{}/28", index * 32))
+        .collect();
+    let scattered: Vec<&str> = scattered.iter().map(String::as_str).collect();
+    for list in [&scattered[..], &["10.9.0.0/16"]] {
+        let rules = hosts_and(7, |rule| {
+            rule.source = prefixes(list);
+            rule.destination = prefixes(list);
+        });
+        assert_eq!(wide_of(&rules), Vec::<usize>::new());
+        check(rules, &grid()).expect("as a scan finds");
+    }
+}
+
+/// A wide rule is in no line of either family, so whatever the pair of addresses is like, it must
+/// be compared.
+#[test]
+fn wide_rules_of_both_families() {
+    let rules = hosts_and(5, |rule| {
+        rule.source = prefixes(&["10.0.0.0/24", "fd00::/64"]);
+        rule.destination = prefixes(&["10.0.0.0/25", "fd00::/120"]);
+    });
+    assert_eq!(wide_of(&rules), [5]);
+    let ends = ["10.0.0.77", "10.0.0.200", "fd00::1", "fd00::1:1", "fd01::1"];
+    let ends = ends.map(|end| end.parse::<IpAddr>().expect("an address"));
+    let mut tuples = Vec::new();
+    for src in ends {
+        for dst in ends {
+            for (protocol, destination_port) in [(6, 5), (6, 6), (1, 0)] {
+                tuples.push(Tuple {
+                    src,
+                    dst,
+                    protocol,
+                    source_port: 9,
+                    destination_port,
+                });
+            }
+        }
+    }
+    let (ways, found) = check(rules, &tuples).expect("as a scan finds");
+    assert_eq!(ways, BTreeSet::from([Way::Own, Way::Sweep]));
+    assert!(found.contains(&5), "{found:?}");
+}
+
+/// More protocols told apart than a check has bits for.
+#[test]
+fn rules_for_many_protocols() {
+    let rules = numbered(40, |number, rule| {
+        let [_, low] = number.to_be_bytes();
+        let sources = ["10.0.0.0/30", "10.0.0.4/30", "10.0.0.8/29"];
+        rule.source = prefixes(&[sources[usize::from(number % 3)]]);
+        rule.destination_ports = Vec::new();
+        rule.protocols = match number {
+            38 => (20..30).collect(),
+            39 => (12..=44).rev().collect(),
+            _ => vec![low],
+        };
+    });
+    let tuples = grid().into_iter().flat_map(|tuple| {
+        let of = move |protocol| Tuple { protocol, ..tuple };
+        (0..45).map(of)
+    });
+    let tuples: Vec<Tuple> = tuples.step_by(7).collect();
+    let (ways, found) = check(rules, &tuples).expect("as a scan finds");
+    assert_eq!(ways, BTreeSet::from([Way::Own, Way::Stored]));
+    assert!(found.len() > 30, "{found:?}");
+    assert!(found.contains(&38) && found.contains(&39), "{found:?}");
 }

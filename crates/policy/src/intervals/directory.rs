@@ -1,36 +1,35 @@
+mod builder;
+
 use super::Line;
+use builder::Builder;
 
 /// A line of 32 bits cut into intervals: the way to a point is computed, not searched.
 ///
 /// A node divides the span of its cuts into cells of equal width. A cell is a cache line with the
 /// starts of its intervals and their numbers; so where cuts are spread, a lookup waits for memory
-/// once. Where cuts crowd, a cell leads to a node of its own over the narrower span of what it
-/// holds.
+/// once. Where cuts crowd, a cell is a node of its own over the narrower span of what it holds.
 ///
-/// A node has a cell for every few cuts, and [`CELLS_MIN`] if it can make use of them. So a node
+/// A node has a cell for every few cuts, and [`builder::CELLS_MIN`] if it can make use of them. So a node
 /// within a cell is at most half as wide as the cell, 32 nodes one within the other are the most
 /// there can be, and memory is a multiple of the cuts.
 #[derive(Debug)]
 pub(crate) struct Directory {
+    /// Its cells are narrow, and the first ones. A line whose first division is into wide cells has one
+    /// cell here, which is their node: so most lookups take one way, without a branch.
     root: Node,
-    nodes: Box<[Node]>,
-    narrow: Box<[NarrowCell]>,
-    wide: Box<[WideCell]>,
+    /// The bits of a distance that are within a cell of the root.
+    within: u32,
+    cells: Box<[Cell]>,
 }
 
 /// Cuts of a line that there may be.
 pub(crate) const CUTS_MAX: usize = 1 << 25;
 
-/// Enough for a node within a cell to be narrower, wherever it begins.
-const CELLS_MIN: usize = 4;
+/// The largest number that an interval may have.
+pub(crate) const NUMBERS_MAX: u32 = NODE - 1;
 
-/// Cuts of a cell on average, at least: a cell is a power of two wide, so there are up to twice as
-/// many. Fewer take more memory, more need more nodes.
-const NARROW_CUTS: usize = 3;
-const WIDE_CUTS: usize = 2;
-
-/// How wide a cell may be, as a power of two, to tell its starts apart by 16 bits.
-const NARROW_SHIFT: u32 = 16;
+/// How wide a cell may be, as a power of two, to tell its starts apart by 15 bits.
+const NARROW_SHIFT: u32 = 15;
 
 /// Cells of a span of the line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,128 +44,125 @@ struct Node {
 }
 
 /// Intervals of a cell, a cache line.
+///
+/// Where all intervals but the first start, as distances from where the cell begins, ascending:
+///
+/// - narrow: 15 bits each in three keys, four lanes of 16 bits a key. The fourth key has 4 bits for
+///   each interval, in order: which number is its. So twelve cuts fit as long as the intervals
+///   have no more than [`NUMBERS`] different numbers, and they seldom do: that of what surrounds
+///   small prefixes comes again and again.
+/// - wide: 32 bits each in the halves of all keys, the numbers in the order of the intervals.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
-struct Cell<S, const STARTS: usize, const NUMBERS: usize> {
-    /// Where all intervals but the first start, as a distance from where the cell begins. What is
-    /// left is filled with the largest number.
-    starts: [S; STARTS],
-    /// The number of each interval; the last one's is repeated to the end. [`NODE`] and above: the
-    /// cell is a node.
+struct Cell {
+    keys: [u64; 4],
+    /// The first is [`NODE`], whatever the point: the cell is a node, which the last four make up.
     numbers: [u32; NUMBERS],
 }
 
-type NarrowCell = Cell<u16, 10, 11>;
-type WideCell = Cell<u32, 7, 8>;
+const NUMBERS: usize = 8;
 
-/// The largest number that an interval may have.
-pub(crate) const NUMBERS_MAX: u32 = NODE - 1;
+/// The number that stands for a node.
+const NODE: u32 = u32::MAX;
 
-/// The number that stands for the first node, the next one for the second, and so on.
-const NODE: u32 = 3 << 30;
+/// One in every lane of a key, and the top bit of every lane.
+const ONES: u64 = 0x0001_0001_0001_0001;
+const TOPS: u64 = ONES << 15;
 
 impl Line<u32> for Directory {
     fn new(mut cuts: Vec<(u32, u32)>) -> Directory {
         debug_assert!(cuts.is_sorted_by(|a, b| a.0 < b.0));
-        debug_assert!(cuts.len() <= CUTS_MAX && cuts.iter().all(|cut| cut.1 < NODE));
+        debug_assert!(cuts.len() <= CUTS_MAX && cuts.iter().all(|cut| cut.1 <= NUMBERS_MAX));
         let mut number = 0;
         cuts.retain(|cut| std::mem::replace(&mut number, cut.1) != cut.1);
-        let mut builder = Builder::default();
-        let root = builder.node(&cuts, 0);
+        let (root, cells) = Builder::build(&cuts);
         Directory {
             root,
-            nodes: builder.nodes.into(),
-            narrow: builder.narrow.into(),
-            wide: builder.wide.into(),
+            within: (1 << root.shift) - 1,
+            cells: cells.into(),
         }
     }
 
     #[inline]
     fn get(&self, point: u32) -> u32 {
-        let mut number = self.number(&self.root, point);
-        while number >= NODE {
-            number = self.number(&self.nodes[(number - NODE) as usize], point);
+        let distance = self.root.distance(point);
+        let cell = &self.cells[(distance >> self.root.shift) as usize];
+        let number = cell.narrow_number(distance & self.within);
+        if number == NODE {
+            self.descend(cell.node(), point)
+        } else {
+            number
         }
-        number
     }
 
     fn memory_bytes(&self) -> usize {
-        size_of_val(&*self.nodes) + size_of_val(&*self.narrow) + size_of_val(&*self.wide)
+        size_of_val(&*self.cells)
     }
 }
 
 impl Directory {
-    /// The number of the interval that `point` is in, or of the node.
-    #[inline]
-    fn number(&self, node: &Node, point: u32) -> u32 {
-        let distance = point.saturating_sub(node.base).min(node.extent);
-        let cell = (node.first + (distance >> node.shift)) as usize;
-        let within = distance & ((1 << node.shift) - 1);
-        if node.shift > NARROW_SHIFT {
-            self.wide[cell].number(Start::of(within))
-        } else {
-            self.narrow[cell].number(Start::of(within))
+    /// The number at `point`, which is in a cell that is this node, or in a node within it.
+    #[inline(never)]
+    fn descend(&self, mut node: Node, point: u32) -> u32 {
+        loop {
+            let distance = node.distance(point);
+            let cell = &self.cells[(node.first + (distance >> node.shift)) as usize];
+            let within = distance & ((1 << node.shift) - 1);
+            let number = if node.shift > NARROW_SHIFT {
+                cell.wide_number(within)
+            } else {
+                cell.narrow_number(within)
+            };
+            if number != NODE {
+                return number;
+            }
+            node = cell.node();
         }
     }
 }
 
-impl<S: Start, const STARTS: usize, const NUMBERS: usize> Cell<S, STARTS, NUMBERS> {
+impl Node {
+    /// How far `point` is from where the first cell begins.
     #[inline]
-    fn number(&self, within: S) -> u32 {
-        // Counting by twos is the same count, but keeps LLVM from a bit mask whose bits it then adds
-        // one by one; and the first eight are apart, so that it compares them at once.
-        let (front, back) = self.starts.split_at(STARTS.min(8));
-        let twice = |starts: &[S]| -> u16 {
-            let reached = starts
-                .iter()
-                .map(|start| if *start <= within { 2 } else { 0 });
-            reached.sum()
-        };
-        let rank = (twice(front) + twice(back)) / 2;
-        self.numbers[usize::from(rank)]
+    fn distance(&self, point: u32) -> u32 {
+        point.saturating_sub(self.base).min(self.extent)
     }
+}
 
-    /// The cell of `cuts`, which are in it, and before which the line has `number`.
-    fn new(cuts: &[(u32, u32)], division: Division, number: u32) -> Self {
-        let mut cell = Cell {
-            starts: [S::LARGEST; STARTS],
-            numbers: [number; NUMBERS],
-        };
-        for (index, cut) in cuts.iter().enumerate() {
-            cell.starts[index] = S::of((cut.0 - division.base) & ((1 << division.shift) - 1));
-            cell.numbers[index + 1..].fill(cut.1);
+impl Cell {
+    #[inline]
+    fn node(&self) -> Node {
+        let [.., base, extent, shift, first] = self.numbers;
+        Node {
+            base,
+            extent,
+            shift,
+            first,
         }
-        cell
     }
-}
 
-/// A distance within a cell that it may have.
-trait Start: Copy + Ord {
-    const LARGEST: Self;
-
-    fn of(within: u32) -> Self;
-}
-
-impl Start for u16 {
-    const LARGEST: u16 = u16::MAX;
-
+    /// The number `within` a narrow cell.
     #[inline]
-    fn of(within: u32) -> u16 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a narrow cell is 2^16 wide at most"
-        )]
-        let within = within as u16;
-        within
+    fn narrow_number(&self, within: u32) -> u32 {
+        // No lane borrows from the next, and its top bit stays if its start is not after the point.
+        let point = (u64::from(within) * ONES) | TOPS;
+        let reached = |key: u64| ((point - key) & TOPS) >> 13;
+        let [first, second, third, numbers] = self.keys;
+        // The product's top lane is the sum of all lanes: four times the starts reached.
+        let rank = (reached(first) + reached(second) + reached(third)).wrapping_mul(ONES) >> 48;
+        #[expect(clippy::cast_possible_truncation, reason = "less than eight")]
+        let number = (numbers >> rank & (NUMBERS as u64 - 1)) as usize;
+        self.numbers[number]
     }
-}
 
-impl Start for u32 {
-    const LARGEST: u32 = u32::MAX;
-
+    /// The number `within` a wide cell.
     #[inline]
-    fn of(within: u32) -> u32 {
-        within
+    fn wide_number(&self, within: u32) -> u32 {
+        let within = u64::from(within);
+        let reached =
+            |key: &u64| usize::from(key & 0xffff_ffff <= within) + usize::from(key >> 32 <= within);
+        let rank: usize = self.keys.iter().map(reached).sum();
+        self.numbers[rank % NUMBERS]
     }
 }
 
@@ -188,102 +184,4 @@ impl Line<u16> for PortDirectory {
     fn memory_bytes(&self) -> usize {
         self.0.memory_bytes()
     }
-}
-
-#[derive(Default)]
-struct Builder {
-    nodes: Vec<Node>,
-    narrow: Vec<NarrowCell>,
-    wide: Vec<WideCell>,
-}
-
-/// Which cells a node has.
-#[derive(Clone, Copy)]
-struct Division {
-    base: u32,
-    shift: u32,
-    count: usize,
-}
-
-impl Division {
-    /// The finest division of `cuts` into at most `cells_max` cells that begins before the first.
-    fn new(cuts: &[(u32, u32)], cells_max: usize) -> Division {
-        let first = cuts.first().map_or(0, |cut| cut.0.saturating_sub(1));
-        let last = cuts.last().map_or(0, |cut| cut.0);
-        let by = |shift: u32| {
-            let base = first >> shift << shift;
-            let count = ((last - base) >> shift) as usize + 1;
-            Division { base, shift, count }
-        };
-        let fits = |division: &Division| division.count <= cells_max;
-        (0..32).map(by).find(fits).unwrap_or(by(31))
-    }
-
-    /// The cell that `point` is in.
-    fn cell(&self, point: u32) -> usize {
-        ((point - self.base) >> self.shift) as usize
-    }
-
-    /// That of a node of `cuts`.
-    fn of_node(cuts: &[(u32, u32)]) -> Division {
-        let at_most = |cells: usize| Division::new(cuts, cells.max(CELLS_MIN));
-        let wide = at_most(cuts.len() / WIDE_CUTS);
-        let narrow = at_most(cuts.len() / NARROW_CUTS);
-        if narrow.shift > NARROW_SHIFT {
-            wide
-        } else {
-            narrow
-        }
-    }
-}
-
-impl Builder {
-    /// A node of `cuts`, before which the line has `number`.
-    fn node(&mut self, cuts: &[(u32, u32)], number: u32) -> Node {
-        let division = Division::of_node(cuts);
-        let first = if division.shift > NARROW_SHIFT {
-            self.cells(division, cuts, number, |builder| &mut builder.wide)
-        } else {
-            self.cells(division, cuts, number, |builder| &mut builder.narrow)
-        };
-        Node {
-            base: division.base,
-            extent: cuts.last().map_or(0, |cut| cut.0 - division.base),
-            shift: division.shift,
-            first: count_u32(first),
-        }
-    }
-
-    /// Puts the cells of a node among those of their kind, and tells where.
-    fn cells<S: Start, const STARTS: usize, const NUMBERS: usize>(
-        &mut self,
-        division: Division,
-        mut cuts: &[(u32, u32)],
-        mut number: u32,
-        kind: fn(&mut Builder) -> &mut Vec<Cell<S, STARTS, NUMBERS>>,
-    ) -> usize {
-        let first = kind(self).len();
-        let empty = Cell::new(&[], division, number);
-        kind(self).resize(first + division.count, empty);
-        for index in 0..division.count {
-            let inside = |cut: &(u32, u32)| division.cell(cut.0) <= index;
-            let (here, after) = cuts.split_at(cuts.iter().take_while(|cut| inside(cut)).count());
-            let cell = if here.len() <= STARTS {
-                Cell::new(here, division, number)
-            } else {
-                let node = self.node(here, number);
-                self.nodes.push(node);
-                Cell::new(&[], division, NODE + count_u32(self.nodes.len() - 1))
-            };
-            kind(self)[first + index] = cell;
-            number = here.last().map_or(number, |cut| cut.1);
-            cuts = after;
-        }
-        first
-    }
-}
-
-/// A number of cells or nodes, of which the limit on cuts allows fewer than 2^30.
-fn count_u32(count: usize) -> u32 {
-    u32::try_from(count).expect("cells are fewer than 2^30")
 }

@@ -25,16 +25,36 @@ fn check<P: Point + std::fmt::Debug>(
     Ok(())
 }
 
-/// Cuts that crowd in a few places, in steps of a power of two.
+/// Cuts that crowd in a few places, in steps of a power of two, between few numbers or many: what a
+/// cell has no room for may be either.
 fn crowds() -> impl Strategy<Value = BTreeMap<u32, u32>> {
-    let crowd = (any::<u32>(), 0..12_u32, 0..300_u32);
+    let numbers = prop_oneof![Just(2), Just(3), 7..10_u32, Just(1_000)];
+    let crowd = (any::<u32>(), 0..12_u32, 0..300_u32, numbers);
     vec(crowd, 0..5).prop_map(|crowds| {
         let mut cuts = BTreeMap::new();
-        for (first, step, count) in crowds {
-            cuts.extend((0..count).map(|index| (first.wrapping_add(index << step), index % 3)));
+        for (first, step, count, numbers) in crowds {
+            let cut = |index: u32| (first.wrapping_add(index << step), index % numbers);
+            cuts.extend((0..count).map(cut));
         }
         cuts
     })
+}
+
+/// Every count of cuts around what a cell holds, at every width and with every count of numbers:
+/// cells that are just full, and those that must become nodes.
+#[test]
+fn full_cells_and_nodes_in_their_place() {
+    for shift in 0..29_u32 {
+        for count in 1..=16_u32 {
+            for numbers in [2, 7, 8, 9, 16] {
+                let cut = |index: u32| (0x0100_0000 + (index << (shift % 24)), 1 + index % numbers);
+                let mut cuts: Vec<(u32, u32)> = (0..count).map(cut).collect();
+                // Far away, so that those above are in one cell of the width asked for.
+                cuts.push((0xf000_0000 | 1 << shift, NUMBERS_MAX));
+                check(cuts, |point: u32| point.saturating_sub(1)).expect("as a scan finds");
+            }
+        }
+    }
 }
 
 proptest! {
