@@ -1,0 +1,5 @@
+mod bench;
+mod changing;
+mod hostile;
+mod running;
+mod talk;
