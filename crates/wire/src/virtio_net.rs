@@ -88,7 +88,7 @@ pub enum GsoType {
 }
 
 /// What a checked header asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offload {
     /// A checksum to finish.
     pub checksum: Option<PartialChecksum>,

@@ -89,7 +89,9 @@ impl Lab {
         header.emit(HeaderForm::Long, &mut bytes).unwrap();
         bytes.extend(frame);
         self.a.send(&bytes, &[]);
-        let served = self.forwarder.serve(A, 0, &mut self.switch, &mut self.heard, NOW);
+        let served = self
+            .forwarder
+            .serve(A, 0, &mut self.switch, &mut self.heard, NOW);
         assert_eq!(served.unwrap().frames, 1);
         assert_eq!(self.a.sent(), 1);
         self.forwarder.show(|_, _| {});
@@ -187,7 +189,9 @@ fn it_is_cut_for_a_guest_that_does_not() {
     for v6 in [false, true] {
         let mut lab = Lab::new(PLAIN);
         open(&mut lab, v6);
-        let payload: Vec<u8> = (0..20_000).map(|at| u8::try_from(at % 253).unwrap()).collect();
+        let payload: Vec<u8> = (0..20_000)
+            .map(|at| u8::try_from(at % 253).unwrap())
+            .collect();
         let (header, frame) = super_segment(v6, &payload, 1_400);
         lab.send(header, &frame);
         let received = frames(lab.b.received());
