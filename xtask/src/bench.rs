@@ -69,6 +69,10 @@ pub(crate) struct Arguments {
     /// Measure only this part; may be there several times
     #[arg(long, value_enum, value_name = "PART")]
     only: Vec<data::Part>,
+    /// Of traffic, measure only kinds with this in their names, such as `connect`; may be there
+    /// several times
+    #[arg(long, value_name = "TEXT")]
+    rows: Vec<String>,
     /// Runs of each contestant, at least 5 [default: 5]
     #[arg(long, value_parser = value_parser!(u32).range(5..=1000))]
     runs: Option<u32>,
@@ -109,6 +113,8 @@ pub(crate) struct Frame {
     pub(crate) peers: bool,
     /// The parts to measure; all if there are none.
     pub(crate) only: Vec<data::Part>,
+    /// Parts of the names of the kinds of traffic to measure; all if there are none.
+    pub(crate) rows: Vec<String>,
     pub(crate) guard: Guard,
     pub(crate) progress: Progress,
 }
@@ -248,6 +254,7 @@ fn frame(arguments: &Arguments) -> Result<Frame> {
         quick: arguments.quick,
         peers: arguments.peers,
         only: arguments.only.clone(),
+        rows: arguments.rows.clone(),
         guard,
         progress,
     })

@@ -262,7 +262,7 @@ fn expect(nic: &str, state: &VfState, path: ServedBy) -> Result<()> {
 }
 
 /// The file in cargo's messages (one JSON object a line) that is an executable of this name.
-fn executable(messages: &str) -> Option<PathBuf> {
+pub(crate) fn executable(messages: &str) -> Option<PathBuf> {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())

@@ -1,8 +1,8 @@
 //! The project's own commands, run as `cargo xtask COMMAND`.
 //!
 //! `quickstart` shows the product at work, `setup` installs what a machine lacks, `test` and `lint`
-//! are what continuous integration runs, `bpf` rebuilds the eBPF objects, and `bench` measures side
-//! by side with the kernel's own paths.
+//! are what continuous integration runs, `vm-image` makes what its virtual machines start from, `bpf`
+//! rebuilds the eBPF objects, and `bench` measures side by side with the kernel's own paths.
 //! Nothing here is part of the product; nothing here contains unsafe code.
 #![forbid(unsafe_code)]
 
@@ -22,6 +22,7 @@ mod soak;
 mod step;
 mod test;
 mod tidy;
+mod vm_image;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -54,6 +55,8 @@ enum Command {
     Tidy,
     /// Rebuild the eBPF objects from their C sources
     Bpf(bpf::Arguments),
+    /// Make a kernel and initial RAM disks for the virtual machines of tests
+    VmImage(vm_image::Arguments),
     /// Measure, side by side with the kernel's own paths
     Bench(bench::Arguments),
     /// Grow one thing at a time, and see what grows with it
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Lint => lint::run(),
         Command::Tidy => tidy::run(),
         Command::Bpf(arguments) => bpf::run(&arguments),
+        Command::VmImage(arguments) => vm_image::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Scale(arguments) => scale::run(&arguments),
         Command::Soak(arguments) => soak::run(&arguments),

@@ -4,7 +4,7 @@
 //! hand counts. Only Debian and its relatives are installed from; elsewhere the message names
 //! everything that is missing.
 
-mod apt;
+pub(crate) mod apt;
 mod consent;
 mod tools;
 

@@ -24,7 +24,8 @@ impl Entrant {
     }
 }
 
-/// Runs every workload on every path; `prefix` begins the names of what is measured.
+/// Runs every workload that was asked for on every path; `prefix` begins the names of what is
+/// measured.
 pub(crate) fn measure(
     frame: &mut Frame,
     prefix: &str,
@@ -32,7 +33,10 @@ pub(crate) fn measure(
     entrants: &[Entrant],
 ) -> Result<Vec<Series>> {
     let mut series = Vec::new();
-    for workload in workloads {
+    for workload in workloads
+        .iter()
+        .filter(|workload| is_asked_for(&frame.rows, &workload.name()))
+    {
         let sample = frame.sample;
         let mut contestants: Vec<Contestant<'_>> = entrants
             .iter()
@@ -51,4 +55,27 @@ pub(crate) fn measure(
         series.append(&mut measured);
     }
     Ok(series)
+}
+
+/// Whether a kind of traffic has one of these in its name, or nothing was asked for.
+fn is_asked_for(rows: &[String], name: &str) -> bool {
+    rows.is_empty() || rows.iter().any(|text| name.contains(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_choice_everything_is_measured() {
+        assert!(is_asked_for(&[], "tcp connect x8"));
+    }
+
+    #[test]
+    fn a_choice_is_by_a_part_of_the_name() {
+        let rows = ["connect".to_owned(), "block".to_owned()];
+        assert!(is_asked_for(&rows, "tcp connect x8"));
+        assert!(is_asked_for(&rows, "udp 64 B block"));
+        assert!(!is_asked_for(&rows, "udp 64 B spin"));
+    }
 }

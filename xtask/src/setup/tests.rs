@@ -51,6 +51,16 @@ fn the_first_known_alternative_is_taken() {
 }
 
 #[test]
+fn a_dependency_is_found_by_the_beginning_of_its_name() {
+    let said = "linux-image-amd64\n  Depends: kmod\n  Depends: linux-image-6.1.0-56-amd64\n";
+    let found = apt::dependency_in(said, "linux-image-");
+    assert_eq!(found.as_deref(), Some("linux-image-6.1.0-56-amd64"));
+    assert_eq!(apt::dependency_in(said, "linux-headers-"), None);
+    let weaker = "linux-image-amd64\n  PreDepends: linux-image-7\n |Depends: linux-image-8\n";
+    assert_eq!(apt::dependency_in(weaker, "linux-image-"), None);
+}
+
+#[test]
 fn the_message_for_other_systems_names_everything() {
     let text = by_hand(&[need(Tool::Nftables, true), need(Tool::Nextest, true)]);
     assert_eq!(

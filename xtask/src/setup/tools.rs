@@ -26,6 +26,9 @@ pub(crate) enum Tool {
     LibbpfHeaders,
     Bpftool,
     Valgrind,
+    Qemu,
+    Depmod,
+    Strip,
     Nextest,
 }
 
@@ -61,6 +64,8 @@ pub(crate) enum Purpose {
     Peers,
     /// `cargo xtask bpf`
     Bpf,
+    /// `cargo xtask vm-image`, and virtual machines of its images
+    Vm,
     /// Looking into packets, programs and memory by hand
     Debug,
 }
@@ -86,6 +91,9 @@ impl Tool {
             Self::LibbpfHeaders => "bpf_helpers.h",
             Self::Bpftool => "bpftool",
             Self::Valgrind => "valgrind",
+            Self::Qemu => "qemu-system-x86_64",
+            Self::Depmod => "depmod",
+            Self::Strip => "strip",
             Self::Nextest => "cargo-nextest",
         }
     }
@@ -120,6 +128,9 @@ impl Tool {
             // Ubuntu ships it inside linux-tools before it got a package of its own.
             Self::Bpftool => Source::Debian(&["bpftool", "linux-tools-common"]),
             Self::Valgrind => Source::Debian(&["valgrind"]),
+            Self::Qemu => Source::Debian(&["qemu-system-x86"]),
+            Self::Depmod => Source::Debian(&["kmod"]),
+            Self::Strip => Source::Debian(&["binutils"]),
             Self::Nextest => Source::Cargo("cargo-nextest"),
         }
     }
@@ -148,6 +159,10 @@ impl Purpose {
                 useful(Tool::OpenVswitch, "tests beside another switch's VXLAN"),
                 useful(Tool::Udhcpc, "tests of the configuration of guests"),
                 useful(Tool::Dhclient, "tests of the configuration of guests"),
+                useful(Tool::Qemu, "tests in virtual machines"),
+                useful(Tool::Depmod, "tests in virtual machines"),
+                useful(Tool::Strip, "tests in virtual machines"),
+                useful(Tool::Iperf3, "tests in virtual machines"),
             ],
             Self::Quickstart => vec![
                 required(Tool::Iproute2, "makes the guests' namespaces"),
@@ -171,6 +186,14 @@ impl Purpose {
                 required(Tool::Clang, "compiles the eBPF programs"),
                 required(Tool::LlvmStrip, "strips debug information off them"),
                 required(Tool::LibbpfHeaders, "declares the eBPF helpers"),
+            ],
+            Self::Vm => vec![
+                required(Tool::Depmod, "lists the modules of a kernel"),
+                required(Tool::Strip, "makes programs small"),
+                required(Tool::Iproute2, "makes network namespaces in an image"),
+                required(Tool::Nftables, "filters packets in an image"),
+                required(Tool::Iperf3, "carries TCP and UDP between machines"),
+                useful(Tool::Qemu, "runs virtual machines"),
             ],
             Self::Debug => vec![
                 useful(Tool::Tcpdump, "shows packets"),
