@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use flow::{PortId, PortMode};
 use jiff::Timestamp;
-use model::{Generations, NicName, Topology};
+use model::{Diagnostic, Expansions, Generations, NicName, Topology};
 use policy::{Compiler, Snapshot};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify};
@@ -15,25 +15,31 @@ use tokio::sync::{Mutex, Notify};
 use crate::Paths;
 use crate::api::{TakenOver, VfState};
 use crate::dataplane::Handle;
+use crate::devices::Devices;
 use crate::error::RequestError;
 use crate::guest::HostNetwork;
+use crate::publish::Told;
 use crate::settled::Settled;
-use crate::store::Store;
+use crate::store::{Kept, Store};
 use crate::uplink::{Underlay, UplinkState};
 
 /// The agent of one instance.
 pub(crate) struct Agent {
     pub(crate) paths: Paths,
     pub(crate) store: Store,
-    pub(crate) network: HostNetwork,
+    pub(crate) network: Arc<HostNetwork>,
     pub(crate) plane: Handle,
     pub(crate) engine: String,
     /// What flow table and engine were made for.
     pub(crate) flows_max: NonZeroU32,
     pub(crate) started: Timestamp,
     pub(crate) taken_over: TakenOver,
+    /// Frames that the kernel had dropped before the device for exceptions when this agent began.
+    pub(crate) exceptions_dropped_before: u64,
     /// One change at a time; reads wait for it, so that they see it whole.
     pub(crate) state: Mutex<State>,
+    /// The document that somebody has asked about last, and not yet applied.
+    pub(crate) read: Mutex<Option<Read>>,
     /// Told when the agent is to end after having removed everything.
     pub(crate) down: Notify,
 }
@@ -41,29 +47,43 @@ pub(crate) struct Agent {
 /// What changes.
 pub(crate) struct State {
     pub(crate) desired: Desired,
+    /// What of it is in the store.
+    pub(crate) kept: Kept,
+    pub(crate) expansions: Expansions,
     pub(crate) compiler: Compiler,
     pub(crate) snapshot: Arc<Snapshot>,
+    /// What the data plane was told beside it; None when that is not known.
+    pub(crate) told: Option<Told>,
     pub(crate) observed: BTreeMap<NicName, Observed>,
+    /// The host's devices.
+    pub(crate) devices: Devices,
     /// NICs that need not be made real again.
     pub(crate) settled: Settled,
     pub(crate) uplink: UplinkState,
 }
 
-/// What is kept in the store.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+/// What is kept in the store. To clone it, and to see that a large part is the same, costs next to
+/// nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Desired {
-    pub(crate) topology: Topology,
-    #[serde(with = "port_numbers")]
-    pub(crate) ports: BTreeMap<NicName, PortId>,
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) ports: Arc<BTreeMap<NicName, PortId>>,
     pub(crate) generations: Generations,
     pub(crate) revoked: BTreeMap<NicName, Revocation>,
     /// The namespaces of attached guests.
     pub(crate) attached: BTreeMap<String, PathBuf>,
     /// The namespaces that we made, and are ours to remove.
-    pub(crate) namespaces: BTreeSet<String>,
+    pub(crate) namespaces: Arc<BTreeSet<String>>,
     /// What the uplink's interface was when it was last there.
     pub(crate) underlay: Option<Underlay>,
+}
+
+/// A document that has been read, and found good.
+pub(crate) struct Read {
+    pub(crate) source: String,
+    pub(crate) file_name: String,
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 /// A VF that an operator took away.
@@ -86,9 +106,6 @@ pub(crate) struct Observed {
     /// When the mode last changed.
     pub(crate) since: Timestamp,
 }
-
-/// The name of the one document in the store.
-pub(crate) const DESIRED: &str = "desired";
 
 impl State {
     /// The NIC that a client means: `guest/nic`, or a guest with one NIC.
@@ -203,33 +220,5 @@ impl State {
                 since,
             },
         );
-    }
-}
-
-/// Port numbers as plain integers.
-mod port_numbers {
-    use std::collections::BTreeMap;
-
-    use flow::PortId;
-    use model::NicName;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        ports: &BTreeMap<NicName, PortId>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let plain: BTreeMap<&NicName, u16> =
-            ports.iter().map(|(nic, port)| (nic, port.0)).collect();
-        plain.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<BTreeMap<NicName, PortId>, D::Error> {
-        let plain = BTreeMap::<NicName, u16>::deserialize(deserializer)?;
-        Ok(plain
-            .into_iter()
-            .map(|(nic, port)| (nic, PortId(port)))
-            .collect())
     }
 }

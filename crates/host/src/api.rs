@@ -67,11 +67,36 @@ pub struct Status {
     pub taken_over: TakenOver,
     /// First packets judged since the start: what established flows never add to.
     pub first_packets: u64,
+    /// Frames that were handed to the agent and did not reach it; by reason in [`DropRow`].
+    pub exceptions_lost: u64,
+    /// How the scheduler treats the agent's data-plane thread.
+    pub scheduling: SchedulingView,
     /// Resident memory of the agent in bytes.
     pub resident_bytes: u64,
     /// The way to other hosts, if the topology has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uplink: Option<UplinkView>,
+}
+
+/// How the scheduler treats the data-plane thread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SchedulingView {
+    /// Its class at present.
+    pub class: SchedulingClass,
+    /// Why it is an ordinary thread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Classes of threads (sched(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SchedulingClass {
+    /// `SCHED_OTHER`: in turns with all others.
+    Ordinary,
+    /// `SCHED_RR`: before ordinary threads, because those kept it waiting.
+    RealTime,
 }
 
 /// The way to other hosts: what is wanted and what is.
@@ -255,13 +280,13 @@ pub struct PathStats {
 #[serde(rename_all = "camelCase")]
 pub struct DropRow {
     /// `guest/nic` of the sender or, of what came from another host, of the receiver; `uplink`
-    /// where that was not found.
+    /// where that was not found, and `host` of frames that did not reach the agent.
     pub nic: String,
     /// The drop reason's name.
     pub reason: String,
     /// Frames.
     pub packets: u64,
-    /// Their bytes.
+    /// Their bytes; 0 where they were not counted.
     pub bytes: u64,
 }
 

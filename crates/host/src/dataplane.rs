@@ -8,10 +8,12 @@
 mod batch;
 mod coupling;
 mod handle;
+mod lost;
 mod observe;
 mod offload;
 mod turn;
 mod uplink;
+mod urgency;
 mod watch;
 
 use std::time::Duration;
@@ -22,7 +24,9 @@ use netdev::send::{FrameSender, SendBatch};
 use vswitch::Switch;
 
 use coupling::Coupling;
+use lost::Lost;
 use uplink::Underlay;
+use urgency::Urgency;
 
 pub(crate) use handle::{Gone, Handle, start};
 pub(crate) use observe::{FlowsQuery, PortReport};
@@ -37,6 +41,10 @@ const BATCH_BYTES: usize = 4 << 20;
 
 /// How often the engine is told that the agent lives. It takes the agent for dead after a second.
 const HEARTBEAT_EVERY: Duration = Duration::from_millis(200);
+
+/// How often events of the engine are taken at most: a batch of them costs little more than one, and
+/// each time they are taken the thread has to be woken.
+const EVENTS_EVERY: Duration = Duration::from_millis(1);
 
 /// How often flows are aged.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
@@ -58,8 +66,12 @@ pub(crate) struct DataPlane {
     coupling: Coupling,
     scratch: Scratch,
     watchers: Watchers,
+    lost: Lost,
+    urgency: Urgency,
     next_heartbeat: Tick,
     next_sweep: Tick,
+    /// Until when events wait.
+    next_events: Tick,
     stopping: bool,
 }
 
@@ -83,8 +95,11 @@ impl DataPlane {
             links: vec![0; usize::from(batch::PORT_BITS) + 1],
             scratch: Scratch::default(),
             watchers: Watchers::default(),
+            lost: Lost::default(),
+            urgency: Urgency::default(),
             next_heartbeat: Tick::default(),
             next_sweep: Tick::default(),
+            next_events: Tick::default(),
             stopping: false,
         }
     }

@@ -3,6 +3,7 @@
 //! Everything here is *ensure*: what is there already, left by an agent before this one, is used
 //! and its settings are put right. So starting again after `kill -9` disturbs no guest.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use flow::PortId;
 use ipnet::IpNet;
 use netdev::addr::Address;
 use netdev::link::VethEnd;
+use netdev::link_news::LinkNews;
 use netdev::netlink::Netlink;
 use netdev::netns::Namespace;
 use netdev::route::Route;
@@ -79,6 +81,16 @@ impl HostNetwork {
         })
     }
 
+    /// Where this instance has its things.
+    pub(crate) fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// News of the host's own links, from now on.
+    pub(crate) fn link_news(&self) -> Result<LinkNews, netdev::Error> {
+        LinkNews::listen(&self.namespace)
+    }
+
     /// The host's own links and addresses.
     pub(crate) fn netlink(&self) -> &Netlink {
         &self.netlink
@@ -135,10 +147,12 @@ impl HostNetwork {
         Ok(HostEnd { link, kind })
     }
 
-    /// Removes a NIC's devices. False when there were none.
-    pub(crate) async fn remove_nic(&self, port: PortId) -> anyhow::Result<bool> {
-        let device = LinkName::new(&self.paths.port_device(port))?;
-        Ok(self.netlink.delete_link(&device).await?)
+    /// Frames that the kernel dropped before they were on the device for exceptions, since it was
+    /// made: of a queue of the kernel's own that was full.
+    pub(crate) async fn exceptions_dropped(&self) -> anyhow::Result<u64> {
+        let name = LinkName::new(&self.paths.exception_device())?;
+        let link = self.netlink.link(&name).await?;
+        Ok(link.map_or(0, |link| link.counters.rx_dropped))
     }
 
     /// Removes the device for exceptions.
@@ -159,6 +173,12 @@ impl HostNetwork {
         let links = self.netlink.links().await?.into_iter();
         let up = links.filter(|link| link.flags & UP != 0);
         Ok(up.map(|link| (link.name, link.index)).collect())
+    }
+
+    /// The interface indices of the host's devices, by name.
+    pub(crate) async fn devices(&self) -> anyhow::Result<BTreeMap<String, u32>> {
+        let links = self.netlink.links().await?.into_iter();
+        Ok(links.map(|link| (link.name, link.index)).collect())
     }
 
     /// The devices that carry this instance's name.

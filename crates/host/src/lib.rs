@@ -17,9 +17,11 @@
 pub mod api;
 
 mod agent;
+mod apply;
 mod capture;
 mod clock;
 mod dataplane;
+mod devices;
 mod drops;
 mod error;
 mod guest;
@@ -27,7 +29,9 @@ mod limits;
 mod packet_text;
 mod paths;
 mod ports;
+mod publish;
 mod reconcile;
+mod removal;
 mod run;
 mod segments;
 mod server;

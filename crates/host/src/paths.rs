@@ -56,6 +56,11 @@ impl Paths {
         })
     }
 
+    /// Where it is noted that the host waits less for the sake of this instance.
+    pub(crate) fn expedited_note(&self) -> PathBuf {
+        self.log.with_file_name("rcu-expedited")
+    }
+
     /// The prefix of this instance's device names: short, for the kernel takes 15 bytes.
     pub fn device_prefix(&self) -> String {
         if self.instance == DEFAULT_INSTANCE {

@@ -1,81 +1,48 @@
 //! From desired to observed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context;
 use bpf::PortAttachment;
-use flow::{PortId, PortMode};
+use flow::PortMode;
 use ipnet::IpNet;
-use model::{Difference, Guest, GuestKind, NicName, Topology};
-use policy::Snapshot;
-use policy::input::PolicyInput;
+use model::{Guest, GuestKind, NicName};
+use tokio::task::JoinSet;
 use wire::MacAddr;
 
-use crate::agent::{Agent, DESIRED, Desired, State};
-use crate::api::{ApplyRequest, ApplyResult, VfAction, VfRequest, VfState};
+use crate::agent::{Agent, State};
+use crate::api::{VfAction, VfRequest, VfState};
 use crate::error::RequestError;
-use crate::guest::{HostEnd, NicPlan, Place};
-use crate::limits;
-use crate::ports;
-use crate::segments::Segments;
+use crate::guest::{HostEnd, HostNetwork, NicPlan, Place};
+use crate::publish::generations;
 use crate::settled::DevicesUp;
 use crate::uplink::Found;
 
+/// Guests that are being made at the same time. The kernel makes one at a time; meanwhile the next
+/// ones are prepared.
+const GUESTS_AT_ONCE: usize = 8;
+
+/// A NIC that is to be made real.
+struct Making {
+    name: NicName,
+    plan: NicPlan,
+    mode: PortMode,
+}
+
+/// The NICs of a guest that are to be made real.
+struct GuestMaking {
+    place: Place,
+    nics: Vec<Making>,
+}
+
+/// What became of them: the host's end of each.
+type Made = (GuestMaking, Vec<anyhow::Result<HostEnd>>);
+
+/// Why NICs are not real, by guest and the NIC's place in it.
+type Problems = BTreeMap<(String, usize), String>;
+
 impl Agent {
-    /// Makes a document the desired state, and the desired state real.
-    pub(crate) async fn apply(&self, request: &ApplyRequest) -> Result<ApplyResult, RequestError> {
-        let checked = model::parse(&request.source, &request.file_name).map_err(|found| {
-            let details = found.diagnostics;
-            let errors = details
-                .iter()
-                .filter(|one| one.severity == model::Severity::Error);
-            RequestError::Topology {
-                count: errors.count(),
-                details,
-            }
-        })?;
-        let flows_max = limits::flows_max(&checked.topology.host);
-        if flows_max != self.flows_max {
-            return Err(RequestError::Conflict(format!(
-                "host.flows is {flows_max} there and {} here, and cannot change while the agent \
-                 runs; end it and start it with `clearway up TOPOLOGY`, which also ends the flows \
-                 it holds",
-                self.flows_max
-            )));
-        }
-        let mut state = self.state.lock().await;
-        let old = &state.desired.topology;
-        let Difference { changes } = model::difference(old, &checked.topology);
-        let mut result = ApplyResult {
-            applied: false,
-            changes,
-            warnings: checked.warnings.diagnostics,
-            problems: Vec::new(),
-            generation: state.snapshot.generation(),
-        };
-        if request.dry_run {
-            return Ok(result);
-        }
-        let found = self.find_uplink(&checked.topology).await;
-        let gone = self.adopt_topology(&mut state, checked.topology, &found, request.reevaluate)?;
-        self.publish(&mut state).await?;
-        self.remove_nics(&mut state, &gone).await;
-        result.problems = self.realize_all(&mut state, found).await?;
-        result.applied = true;
-        result.generation = state.snapshot.generation();
-        Ok(result)
-    }
-
-    /// Makes everything real that the store holds: the first step of an agent's life.
-    pub(crate) async fn resume(&self) -> Result<Vec<String>, RequestError> {
-        let mut state = self.state.lock().await;
-        let found = self.find_uplink(&state.desired.topology).await;
-        state.desired.note_underlay(&found);
-        self.publish(&mut state).await?;
-        self.realize_all(&mut state, found).await
-    }
-
     /// The namespace of a guest that someone else started.
     pub(crate) async fn attach(
         &self,
@@ -101,7 +68,7 @@ impl Agent {
             )));
         }
         state.desired.attached.insert(guest.to_owned(), path);
-        self.store.put(DESIRED, &state.desired)?;
+        self.keep(&mut state).await?;
         self.realize(&mut state).await
     }
 
@@ -127,7 +94,7 @@ impl Agent {
                 state.desired.revoked.remove(name);
             }
         }
-        self.store.put(DESIRED, &state.desired)?;
+        self.keep(&mut state).await?;
         let mode = state.wanted_mode(name);
         if state
             .observed
@@ -147,112 +114,15 @@ impl Agent {
         Ok(state.vf(name))
     }
 
-    /// Removes everything this instance made.
-    pub(crate) async fn remove_everything(&self) -> Result<(), RequestError> {
-        let mut state = self.state.lock().await;
-        let all: Vec<_> = state
-            .desired
-            .ports
-            .iter()
-            .map(|(nic, port)| (nic.clone(), *port))
-            .collect();
-        state.desired.topology = Topology::default();
-        state.desired.ports.clear();
-        state.desired.attached.clear();
-        state.desired.revoked.clear();
-        self.realize_uplink(&mut state, Found::Unwanted).await?;
-        self.remove_nics(&mut state, &all).await;
-        self.store.put(DESIRED, &state.desired)?;
-        Ok(())
-    }
-
-    /// The new desired state, in the store. Returns the NICs that are no longer wanted.
-    fn adopt_topology(
-        &self,
-        state: &mut State,
-        topology: Topology,
-        found: &Found,
-        reevaluate: bool,
-    ) -> Result<Vec<(NicName, PortId)>, RequestError> {
-        let wanted: BTreeSet<NicName> = topology.nics().map(|(name, ..)| name).collect();
-        let mut desired = state.desired.clone();
-        let mut gone = ports::assign(&mut desired.ports, &wanted)
-            .map_err(|error| RequestError::Conflict(error.to_string()))?;
-        // A guest that changed its kind is another guest: its devices are made anew.
-        for (name, guest, _) in topology.nics() {
-            let before = desired.topology.guests.get(name.guest());
-            if let Some(port) = desired.ports.get(&name)
-                && before.is_some_and(|before| before.kind != guest.kind)
-            {
-                gone.push((name, *port));
-            }
-        }
-        model::advance(
-            &mut desired.generations,
-            Some(&desired.topology),
-            &topology,
-            reevaluate,
-        );
-        desired.revoked.retain(|name, _| wanted.contains(name));
-        desired
-            .attached
-            .retain(|guest, _| topology.guests.contains_key(guest));
-        desired.topology = topology;
-        desired.note_underlay(found);
-        self.store.put(DESIRED, &desired)?;
-        state.desired = desired;
-        Ok(gone)
-    }
-
-    /// Compiles the policy and puts it in force, on all NICs at once.
-    pub(crate) async fn publish(&self, state: &mut State) -> Result<(), RequestError> {
-        let desired = &state.desired;
-        let input = compiled(desired);
-        let snapshot = state
-            .compiler
-            .compile(&input)
-            .context("cannot compile the policy")?;
-        let snapshot = Arc::new(snapshot);
-        let changed = snapshot.changed_slots(&state.snapshot);
-        let changed: Vec<(u32, u32)> = changed
-            .into_iter()
-            .map(|(slot, version)| (slot.0, version))
-            .collect();
-        let timeouts = desired
-            .topology
-            .host
-            .timeouts
-            .over(flow::Timeouts::default());
-        let limits = limits::of(&desired.topology.host);
-        let segments = Segments::of(&snapshot);
-        let theirs = Arc::clone(&snapshot);
-        self.plane
-            .call(move |plane| -> Result<(), bpf::MapError> {
-                plane.engine.set_mapping_versions(&changed)?;
-                plane.engine.set_generations(&generations(&theirs))?;
-                segments.tell(&mut plane.engine)?;
-                let (first_packets, resimulations) = (
-                    limits.first_packets_per_second,
-                    limits.resimulations_per_second,
-                );
-                plane.engine.set_rates(first_packets, resimulations)?;
-                plane.switch.set_timeouts(timeouts);
-                plane.switch.set_port_limits(
-                    limits.flows_per_port_max,
-                    first_packets,
-                    resimulations,
-                );
-                plane.switch.publish(theirs);
-                Ok(())
-            })
-            .await?
-            .context("cannot tell the engine of the new generation")?;
-        state.snapshot = snapshot;
+    /// Writes down what of the desired state is not in the store yet.
+    pub(crate) async fn keep(&self, state: &mut State) -> anyhow::Result<()> {
+        let State { desired, kept, .. } = state;
+        self.store.keep(kept, desired).await?;
         Ok(())
     }
 
     /// Makes NICs and uplink real. Returns what could not be.
-    async fn realize_all(
+    pub(crate) async fn realize_all(
         &self,
         state: &mut State,
         found: Found,
@@ -265,87 +135,158 @@ impl Agent {
 
     /// Makes all NICs real. A NIC that cannot be is noted, and does not keep others from being.
     pub(crate) async fn realize(&self, state: &mut State) -> Result<Vec<String>, RequestError> {
-        let mut problems = Vec::new();
-        let topology = state.desired.topology.clone();
-        self.claim_namespaces(state)?;
-        let devices = self.network.devices_up().await?;
-        for (name, guest, nic) in topology.nics() {
-            let index = guest
-                .nics
-                .iter()
-                .position(|other| other.name == nic.name)
-                .unwrap_or(0);
-            let place = self.place(state, name.guest(), guest);
-            let reason = match place {
-                Ok(Some(place)) => {
-                    let place = (&place, index);
-                    match self.realize_nic(state, &name, guest, place, &devices).await {
-                        Ok(()) => continue,
-                        Err(error) => Err(error),
+        let topology = Arc::clone(&state.desired.topology);
+        let uplink_mtu = state.desired.uplink_mtu();
+        let devices = state.devices.up(&self.network).await?;
+        let before = state.settled.begin();
+        let mut makings = Vec::new();
+        let mut problems = Problems::new();
+        for (name, guest) in &topology.guests {
+            if before.has(name, guest, uplink_mtu) && stands(state, name, guest, &devices) {
+                continue;
+            }
+            match self.plan_guest(state, name, guest, &devices) {
+                Ok(Some(making)) => makings.push(making),
+                Ok(None) => {
+                    let reason =
+                        format!("waits for its namespace: clearway attach {name} --netns PATH");
+                    for nic in &guest.nics {
+                        self.note_down(state, &NicName::of(name, &nic.name), &reason)
+                            .await?;
                     }
                 }
-                Ok(None) => Ok(format!(
-                    "waits for its namespace: clearway attach {} --netns PATH",
-                    name.guest()
-                )),
-                Err(error) => Err(error),
-            };
-            let reason = reason.unwrap_or_else(|error| {
-                let problem = format!("{error:#}");
-                tracing::warn!(nic = %name, problem, "NIC is not real");
-                problems.push(problem.clone());
-                problem
-            });
-            if let Some(port) = state.desired.ports.get(&name).copied() {
-                self.plane.call(move |plane| plane.disconnect(port)).await?;
+                Err(error) => {
+                    for (index, nic) in guest.nics.iter().enumerate() {
+                        let nic = NicName::of(name, &nic.name);
+                        let problem = self.note_problem(state, &nic, &error).await?;
+                        problems.insert((name.clone(), index), problem);
+                    }
+                }
             }
-            state.observe(&name, None, None, Some(reason));
-            state.settled.forget(&name);
         }
-        self.store.put(DESIRED, &state.desired)?;
-        Ok(problems)
+        // What is made is written down before.
+        self.keep(state).await?;
+        makings.retain(|making| !making.nics.is_empty());
+        self.make(state, makings, &mut problems).await?;
+        state.settled.finish(topology, uplink_mtu);
+        Ok(problems.into_values().collect())
     }
 
-    /// Notes all namespaces that are to be made before the first of them is: one too many to remove
-    /// does no harm. Those that are there already are someone else's.
-    fn claim_namespaces(&self, state: &mut State) -> anyhow::Result<()> {
-        let guests = state.desired.topology.guests.iter();
-        let ours = guests.filter(|(_, guest)| guest.kind == GuestKind::Netns);
-        let free = ours
-            .map(|(name, _)| self.paths.namespace_of(name))
-            .filter(|name| !state.desired.namespaces.contains(name))
-            .filter(|name| {
-                netdev::NamespaceName::new(name)
-                    .is_ok_and(|name| !netdev::netns::Namespace::exists(&name))
-            })
-            .collect::<Vec<_>>();
-        if free.is_empty() {
-            return Ok(());
+    /// What is to be made of a guest; None for an attached guest whose namespace is not known yet.
+    fn plan_guest(
+        &self,
+        state: &mut State,
+        name: &str,
+        guest: &Guest,
+        devices: &DevicesUp,
+    ) -> anyhow::Result<Option<GuestMaking>> {
+        let Some(place) = self.place(state, name, guest)? else {
+            return Ok(None);
+        };
+        let mut nics = Vec::new();
+        for (index, nic) in guest.nics.iter().enumerate() {
+            let name = NicName::of(name, &nic.name);
+            let plan = plan(state, &name, guest, index)?;
+            let mode = state.wanted_mode(&name);
+            let observed = state.observed.get(&name).and_then(|observed| observed.mode);
+            if observed != Some(mode) || !state.settled.holds(&name, &place, &plan, devices) {
+                nics.push(Making { name, plan, mode });
+            }
         }
-        state.desired.namespaces.extend(free);
-        self.store.put(DESIRED, &state.desired)
+        Ok(Some(GuestMaking { place, nics }))
     }
 
-    async fn realize_nic(
+    /// Makes guests, and hands each to the data plane as soon as it is there.
+    async fn make(
+        &self,
+        state: &mut State,
+        makings: Vec<GuestMaking>,
+        problems: &mut Problems,
+    ) -> Result<(), RequestError> {
+        let links = makings.iter().map(|making| making.nics.len()).sum();
+        let _expedited = self.network.expedite(links);
+        // Two guests of someone else's may be in one namespace, where they would take each other's
+        // names: those come one after the other.
+        let (theirs, ours): (Vec<_>, Vec<_>) = makings
+            .into_iter()
+            .partition(|making| matches!(making.place, Place::TheirNamespace(_)));
+        let mut waiting = ours.into_iter().map(|making| vec![making]).chain([theirs]);
+        let mut tasks = JoinSet::new();
+        let start = |tasks: &mut JoinSet<Vec<Made>>, makings| {
+            tasks.spawn(make_guests(Arc::clone(&self.network), makings));
+        };
+        for makings in waiting.by_ref().take(GUESTS_AT_ONCE) {
+            start(&mut tasks, makings);
+        }
+        while let Some(made) = tasks.join_next().await {
+            if let Some(next) = waiting.next() {
+                start(&mut tasks, next);
+            }
+            for made in made.context("cannot make a guest")? {
+                self.take_guest(state, made, problems).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the NICs of a guest to the data plane.
+    async fn take_guest(
+        &self,
+        state: &mut State,
+        (GuestMaking { place, nics }, ends): Made,
+        problems: &mut Problems,
+    ) -> Result<(), RequestError> {
+        for (nic, end) in nics.into_iter().zip(ends) {
+            let key = (nic.name.guest().to_owned(), nic.plan.index);
+            let name = nic.name.clone();
+            if let Err(error) = self.take_made(state, &place, nic, end).await {
+                let problem = self.note_problem(state, &name, &error).await?;
+                problems.insert(key, problem);
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_made(
+        &self,
+        state: &mut State,
+        place: &Place,
+        Making { name, plan, mode }: Making,
+        end: anyhow::Result<HostEnd>,
+    ) -> anyhow::Result<()> {
+        let end = end?;
+        self.connect(&plan, end, mode).await?;
+        let device = self.paths.port_device(plan.port);
+        state.observe(&name, Some(mode), Some(device.clone()), None);
+        state.settled.note(&name, place.clone(), plan, end, device);
+        Ok(())
+    }
+
+    /// A NIC could not be made real; why, in words.
+    async fn note_problem(
         &self,
         state: &mut State,
         name: &NicName,
-        guest: &Guest,
-        (place, index): (&Place, usize),
-        devices: &DevicesUp,
-    ) -> anyhow::Result<()> {
-        let plan = plan(state, name, guest, index)?;
-        let mode = state.wanted_mode(name);
-        let device = self.paths.port_device(plan.port);
-        let observed = state.observed.get(name).and_then(|observed| observed.mode);
-        let settled = &state.settled;
-        if observed == Some(mode) && settled.holds(name, place, &plan, devices, &device) {
-            return Ok(());
+        error: &anyhow::Error,
+    ) -> Result<String, RequestError> {
+        let problem = format!("{error:#}");
+        tracing::warn!(nic = %name, problem, "NIC is not real");
+        self.note_down(state, name, &problem).await?;
+        Ok(problem)
+    }
+
+    /// A NIC has no device.
+    async fn note_down(
+        &self,
+        state: &mut State,
+        name: &NicName,
+        reason: &str,
+    ) -> Result<(), RequestError> {
+        if let Some(port) = state.desired.ports.get(name).copied() {
+            self.plane.call(move |plane| plane.disconnect(port)).await?;
         }
-        let end = self.network.ensure_nic(place, &plan).await?;
-        self.connect(&plan, end, mode).await?;
-        state.observe(name, Some(mode), Some(device), None);
-        state.settled.note(name, place, plan, end);
+        state.observe(name, None, None, Some(reason.to_owned()));
+        state.settled.forget(name);
         Ok(())
     }
 
@@ -362,8 +303,9 @@ impl Agent {
         self.plane
             .call(move |plane| -> anyhow::Result<()> {
                 plane.attach(attachment)?;
-                let snapshot = Arc::clone(plane.switch.policy());
-                plane.engine.set_generations(&generations(&snapshot))?;
+                let mut now = generations(plane.switch.policy());
+                now.retain(|(known, ..)| *known == port);
+                plane.engine.set_generations(&now)?;
                 plane.connect(port, end.link, mode);
                 plane
                     .set_mode(port, mode)
@@ -393,70 +335,33 @@ impl Agent {
                          or give it kind: attached"
                     );
                     // It has gone since all were claimed.
-                    state.desired.namespaces.insert(namespace.clone());
-                    self.store.put(DESIRED, &state.desired)?;
+                    Arc::make_mut(&mut state.desired.namespaces).insert(namespace.clone());
                 }
                 Ok(Some(Place::OurNamespace(namespace)))
             }
         }
     }
+}
 
-    /// Removes NICs, and namespaces in which none is left. What is gone already is no problem.
-    pub(crate) async fn remove_nics(&self, state: &mut State, gone: &[(NicName, PortId)]) {
-        for (name, port) in gone {
-            let port = *port;
-            let detached = self.plane.call(move |plane| {
-                let detached = plane.engine.detach(port);
-                plane.remove(port);
-                detached
-            });
-            if let Ok(Err(error)) = detached.await {
-                tracing::warn!(nic = %name, %error, "engine did not let go of a NIC");
-            }
-            if let Err(error) = self.network.remove_nic(port).await {
-                tracing::warn!(nic = %name, %error, "cannot remove the devices of a NIC");
-            }
-            state.observed.remove(name);
-            state.settled.forget(name);
+/// Whether all NICs of a guest are as they were made, and as they are to be.
+fn stands(state: &State, name: &str, guest: &Guest, devices: &DevicesUp) -> bool {
+    guest.nics.iter().all(|nic| {
+        let name = NicName::of(name, &nic.name);
+        let observed = state.observed.get(&name).and_then(|observed| observed.mode);
+        observed == Some(state.wanted_mode(&name)) && state.settled.stands(&name, devices)
+    })
+}
+
+async fn make_guests(network: Arc<HostNetwork>, makings: Vec<GuestMaking>) -> Vec<Made> {
+    let mut made = Vec::with_capacity(makings.len());
+    for making in makings {
+        let mut ends = Vec::with_capacity(making.nics.len());
+        for nic in &making.nics {
+            ends.push(network.ensure_nic(&making.place, &nic.plan).await);
         }
-        let wanted: BTreeSet<String> = state
-            .desired
-            .topology
-            .guests
-            .iter()
-            .filter(|(_, guest)| guest.kind == GuestKind::Netns)
-            .map(|(name, _)| self.paths.namespace_of(name))
-            .collect();
-        let ours = std::mem::take(&mut state.desired.namespaces);
-        for namespace in ours {
-            if wanted.contains(&namespace) {
-                state.desired.namespaces.insert(namespace);
-            } else if let Err(error) = self.network.remove_namespace(&namespace) {
-                tracing::warn!(namespace, %error, "cannot remove a namespace");
-                state.desired.namespaces.insert(namespace);
-            }
-        }
+        made.push((making, ends));
     }
-}
-
-/// The policy that a desired state means, on this host as it is.
-pub(crate) fn compiled(desired: &Desired) -> PolicyInput {
-    let Desired {
-        topology,
-        ports,
-        generations,
-        ..
-    } = desired;
-    model::compile(topology, ports, generations, desired.underlay_mtu())
-}
-
-/// What engines compare stamps with, per port.
-pub(crate) fn generations(snapshot: &Snapshot) -> Vec<(PortId, u32, u32)> {
-    let policy = snapshot.generation();
-    snapshot
-        .nics()
-        .map(|nic| (nic.port, policy, nic.path_generation))
-        .collect()
+    made
 }
 
 fn plan(state: &State, name: &NicName, guest: &Guest, index: usize) -> anyhow::Result<NicPlan> {

@@ -12,7 +12,8 @@ use anyhow::Context;
 use bpf::{BpfEngine, Config, FlowEngine, Hook, Takeover};
 use flow::{FlowKey, PortId, PortMode, Stamp, Timeouts};
 use jiff::Timestamp;
-use model::Topology;
+use model::{Expansions, Topology};
+use netdev::expedite::Expedited;
 use netdev::netns::Namespace;
 use netdev::receive::FrameReceiver;
 use netdev::send::{FrameSender, Queueing};
@@ -22,14 +23,15 @@ use tokio::sync::{Mutex, Notify};
 use vswitch::Switch;
 
 use crate::Paths;
-use crate::agent::{Agent, DESIRED, Desired, State};
+use crate::agent::{Agent, Desired, State};
 use crate::api::{ApplyRequest, TakenOver};
 use crate::clock;
 use crate::dataplane::{self, DataPlane, Handle};
+use crate::devices::Devices;
 use crate::error::RequestError;
 use crate::guest::HostNetwork;
 use crate::limits;
-use crate::reconcile::compiled;
+use crate::publish::compiled;
 use crate::server;
 use crate::settled::Settled;
 use crate::store::Store;
@@ -117,21 +119,23 @@ pub async fn serve(options: Options) -> anyhow::Result<()> {
 
 /// Removes everything an instance made, when no agent runs to do it. Returns what was removed.
 pub async fn teardown(paths: &Paths) -> anyhow::Result<Vec<String>> {
+    Expedited::recover(&paths.expedited_note())?;
     let mut removed = Vec::new();
     let network = HostNetwork::open(paths)?;
     if paths.state.exists() {
         let store = Store::open(&paths.state)?;
-        let desired: Desired = store.get(DESIRED)?.unwrap_or_default();
+        let (desired, _) = store.load()?;
+        let _expedited = network.expedite(desired.ports.len());
         bpf::unload_everything(&paths.pins).context("cannot unload the engine")?;
-        for (name, port) in &desired.ports {
-            if network.remove_nic(*port).await? {
-                removed.push(format!("NIC {name}"));
-            }
-        }
+        let ports: Vec<PortId> = desired.ports.values().copied().collect();
+        let had_device = network.remove_nics(&ports).await?;
+        let gone = desired.ports.iter();
+        let gone = gone.filter(|(_, port)| had_device.contains(port));
+        removed.extend(gone.map(|(name, _)| format!("NIC {name}")));
         for device in network.remove_strays(&BTreeSet::new()).await? {
             removed.push(format!("device {device}"));
         }
-        for namespace in &desired.namespaces {
+        for namespace in desired.namespaces.iter() {
             if network.remove_namespace(namespace)? {
                 removed.push(format!("network namespace {namespace}"));
             }
@@ -221,10 +225,11 @@ async fn start(
     topology: Option<Topology>,
 ) -> anyhow::Result<(Arc<Agent>, std::thread::JoinHandle<()>)> {
     let paths = options.paths.clone();
+    Expedited::recover(&paths.expedited_note())?;
     bpf::supported().context("this host cannot run the accelerated path")?;
     netdev::features::ensure_bpffs().context("cannot mount the BPF file system")?;
     let store = Store::open(&paths.state)?;
-    let desired: Desired = store.get(DESIRED)?.unwrap_or_default();
+    let (desired, kept) = store.load()?;
     let mut limits = limits::of(&desired.topology.host);
     if let Some(topology) = &topology {
         // Made for what comes; all else of it is applied later.
@@ -238,16 +243,18 @@ async fn start(
         resimulations_per_second: limits.resimulations_per_second,
     })
     .context("cannot open the eBPF engine")?;
-    let network = HostNetwork::open(&paths)?;
+    let network = Arc::new(HostNetwork::open(&paths)?);
     let exceptions = network.ensure_exception_device().await?;
+    let exceptions_dropped_before = network.exceptions_dropped().await?;
     engine.set_exception_device(exceptions)?;
     let receiver = FrameReceiver::new(exceptions, DataPlane::batch_frames())
         .context("cannot receive exceptions")?;
     let sender = FrameSender::new(Queueing::Discipline).context("cannot send frames")?;
+    let mut expansions = Expansions::default();
     let mut compiler = Compiler::new(policy::Limits::default());
     let snapshot = Arc::new(
         compiler
-            .compile(&compiled(&desired))
+            .compile(&compiled(&mut expansions, &desired))
             .context("cannot compile the policy")?,
     );
     let timeouts = desired.topology.host.timeouts.over(Timeouts::default());
@@ -259,20 +266,26 @@ async fn start(
     let agent = Agent {
         paths,
         store,
-        network,
+        network: Arc::clone(&network),
         plane,
         engine: engine_name,
         flows_max: limits.flows_max,
         started: Timestamp::now(),
         taken_over: found,
+        exceptions_dropped_before,
         state: Mutex::new(State {
             desired,
+            kept,
+            expansions,
             compiler,
             snapshot,
+            told: None,
             observed: BTreeMap::new(),
+            devices: Devices::watched(&network),
             settled: Settled::default(),
             uplink: UplinkState::default(),
         }),
+        read: Mutex::new(None),
         down: Notify::new(),
     };
     Ok((Arc::new(agent), thread))
@@ -314,7 +327,7 @@ fn take_over(
         .collect();
     engine.restamp(&stamps);
     engine.set_mapping_versions(&versions)?;
-    engine.set_generations(&crate::reconcile::generations(&policy))?;
+    engine.set_generations(&crate::publish::generations(&policy))?;
     Ok(TakenOver {
         ports: takeover
             .ports

@@ -58,7 +58,9 @@ async fn status(State(agent): Shared) -> Answer<Status> {
 }
 
 async fn apply(State(agent): Shared, Json(request): Json<ApplyRequest>) -> Answer<ApplyResult> {
-    agent.apply(&request).await.map(Json)
+    to_its_end(async move { agent.apply(&request).await })
+        .await
+        .map(Json)
 }
 
 async fn nics(State(agent): Shared) -> Answer<Vec<NicSummary>> {
@@ -105,7 +107,9 @@ async fn vf(
     Json(request): Json<VfRequest>,
 ) -> Answer<VfState> {
     let name = agent.state.lock().await.find_nic(&guest, &nic)?;
-    agent.set_vf(&name, &request).await.map(Json)
+    to_its_end(async move { agent.set_vf(&name, &request).await })
+        .await
+        .map(Json)
 }
 
 async fn explain(
@@ -207,7 +211,10 @@ async fn attach(
             return Err(RequestError::Invalid(either.to_owned()));
         }
     };
-    let problems = agent.attach(&guest, path).await?;
+    let problems = {
+        let (agent, guest) = (Arc::clone(&agent), guest.clone());
+        to_its_end(async move { agent.attach(&guest, path).await }).await?
+    };
     let prefix = format!("{guest}/");
     if let Some(problem) = problems.iter().find(|problem| problem.contains(&prefix)) {
         return Err(RequestError::Conflict(problem.clone()));
@@ -217,9 +224,21 @@ async fn attach(
 
 async fn down(State(agent): Shared) -> Answer<Status> {
     let status = agent.status().await?;
-    agent.remove_everything().await?;
-    agent.down.notify_one();
+    to_its_end(async move {
+        agent.remove_everything().await?;
+        agent.down.notify_one();
+        Ok(())
+    })
+    .await?;
     Ok(Json(status))
+}
+
+/// A change is made wholly, also when the client who asked for it does not wait for the answer.
+async fn to_its_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, RequestError>> + Send + 'static,
+) -> Result<T, RequestError> {
+    let done = tokio::spawn(change).await;
+    done.map_err(|error| RequestError::Failed(anyhow::Error::from(error)))?
 }
 
 fn streamed<B: Into<Bytes> + Send + 'static>(

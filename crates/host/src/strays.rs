@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use flow::PortId;
 
-use crate::agent::{Agent, DESIRED};
+use crate::agent::Agent;
 use crate::error::RequestError;
 use crate::guest::HostNetwork;
 
@@ -18,19 +18,18 @@ impl HostNetwork {
         &self,
         wanted: &BTreeSet<PortId>,
     ) -> anyhow::Result<Vec<String>> {
-        let mut removed = Vec::new();
-        for device in self.our_devices().await? {
-            let number = device
-                .rsplit_once('p')
-                .and_then(|(_, port)| port.parse().ok());
-            let Some(port) = number.map(PortId) else {
-                continue;
-            };
-            if !wanted.contains(&port) && self.remove_nic(port).await? {
-                removed.push(device);
-            }
+        let devices = self.our_devices().await?;
+        let ports = devices.iter().filter_map(|device| {
+            let (_, port) = device.rsplit_once('p')?;
+            port.parse().ok().map(PortId)
+        });
+        let strays: Vec<PortId> = ports.filter(|port| !wanted.contains(port)).collect();
+        if strays.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(removed)
+        let _expedited = self.expedite(strays.len());
+        let removed = self.remove_nics(&strays).await?.into_iter();
+        Ok(removed.map(|port| self.paths().port_device(port)).collect())
     }
 }
 
@@ -43,7 +42,7 @@ impl Agent {
             tracing::info!(device, "removed what the agent before had begun to remove");
         }
         self.remove_nics(&mut state, &[]).await;
-        self.store.put(DESIRED, &state.desired)?;
+        self.keep(&mut state).await?;
         Ok(())
     }
 }

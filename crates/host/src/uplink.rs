@@ -21,7 +21,7 @@ use netdev::netns::Namespace;
 use netdev::underlay::{UnderlaySender, reserve_port};
 use serde::{Deserialize, Serialize};
 
-use crate::agent::{Agent, DESIRED, Desired, State};
+use crate::agent::{Agent, Desired, State};
 use crate::error::RequestError;
 
 pub(crate) use interface::Found;
@@ -163,10 +163,10 @@ impl Agent {
     async fn look_at_uplink(&self) -> Result<(), RequestError> {
         let mut state = self.state.lock().await;
         let found = self.find_uplink(&state.desired.topology).await;
-        if state.desired.note_underlay(&found) {
-            tracing::info!(mtu = state.desired.uplink_mtu(), "underlay has another MTU");
-            self.store.put(DESIRED, &state.desired)?;
-            self.publish(&mut state).await?;
+        let mut wanted = state.desired.clone();
+        if wanted.note_underlay(&found) {
+            tracing::info!(mtu = wanted.uplink_mtu(), "underlay has another MTU");
+            self.put_in_force(&mut state, wanted).await?;
             self.realize(&mut state).await?;
         }
         self.realize_uplink(&mut state, found).await

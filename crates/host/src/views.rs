@@ -1,13 +1,13 @@
 //! What clients see of the state.
 
-use flow::{DropReason, PortId};
+use flow::{DropCounters, DropReason, PortId};
 use model::{GuestKind, NicName};
 
 use crate::agent::{Agent, State};
 use crate::api::{
     DropRow, FlowList, GuestView, NicDetail, NicStats, NicSummary, PathStats, Status, UplinkView,
 };
-use crate::dataplane::{FlowsQuery, PortReport};
+use crate::dataplane::{DataPlane, FlowsQuery, PortReport};
 use crate::error::RequestError;
 use crate::guest::{Place, namespace_path};
 
@@ -17,11 +17,26 @@ pub(crate) const FLOWS_LISTED_MAX: usize = 10_000;
 /// What drops are listed under of which it was not found whose they were.
 const UPLINK: &str = "uplink";
 
+/// What drops are listed under of frames that did not reach the agent.
+const HOST: &str = "host";
+
 impl Agent {
     pub(crate) async fn status(&self) -> Result<Status, RequestError> {
         let state = self.state.lock().await;
-        let reports = self.reports(&state).await?;
-        let flows = self.plane.call(|plane| plane.switch.flows().len()).await?;
+        let ports: Vec<PortId> = state.desired.ports.values().copied().collect();
+        // Not whole reports, which ask the engine: this is what is asked again and again.
+        let of_plane = move |plane: &mut DataPlane| {
+            let ports = ports.into_iter();
+            let of_switch = ports.filter_map(|port| plane.switch.port(port));
+            let first_packets: u64 = of_switch.map(|port| port.counters.first_packets).sum();
+            (
+                plane.switch.flows().len(),
+                first_packets,
+                plane.scheduling(),
+            )
+        };
+        let (flows, first_packets, scheduling) = self.plane.call(of_plane).await?;
+        let lost = self.lost().await?;
         Ok(Status {
             instance: self.paths.instance.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -37,10 +52,9 @@ impl Agent {
                 .count(),
             flows,
             taken_over: self.taken_over,
-            first_packets: reports
-                .iter()
-                .map(|(_, report)| report.switch.first_packets)
-                .sum(),
+            first_packets,
+            exceptions_lost: lost.iter().map(|(_, packets, _)| packets).sum(),
+            scheduling,
             resident_bytes: resident_bytes(),
             uplink: self.uplink_view(&state).await?,
         })
@@ -137,12 +151,22 @@ impl Agent {
         let reports = self.reports(&state).await?;
         let mut rows: Vec<DropRow> = reports
             .iter()
-            .flat_map(|(name, report)| drop_rows(&name.to_string(), report))
+            .flat_map(|(name, report)| drop_rows(&name.to_string(), &report.drops))
             .collect();
         if let Some(uplink) = self.uplink_view(&state).await? {
             rows.extend(uplink.drops);
         }
+        rows.extend(drop_rows(HOST, &self.lost().await?));
         Ok(rows)
+    }
+
+    /// Drops of frames on their way to the agent: in its own queue, and in the kernel's before it.
+    async fn lost(&self) -> Result<DropCounters, RequestError> {
+        let mut lost = self.plane.call(|plane| plane.lost()).await?;
+        let dropped = self.network.exceptions_dropped().await?;
+        let since_start = dropped.saturating_sub(self.exceptions_dropped_before);
+        lost.add(DropReason::ExceptionQueueFull, since_start, 0);
+        Ok(lost)
     }
 
     pub(crate) async fn guest_view(&self, guest: &str) -> Result<GuestView, RequestError> {
@@ -192,7 +216,7 @@ impl Agent {
             accelerated: accelerated(&report),
             synthetic: synthetic(&report),
             exceptions: report.engine.exceptions,
-            drops: drop_rows(UPLINK, &report),
+            drops: drop_rows(UPLINK, &report.drops),
         }))
     }
 
@@ -250,7 +274,7 @@ fn stats(name: &NicName, report: &PortReport) -> NicStats {
         resimulations: switch.resimulations,
         stale_forwarded: switch.stale_forwarded + engine.stale_forwarded,
         answered: switch.answered,
-        drops: drop_rows(&name.to_string(), report),
+        drops: drop_rows(&name.to_string(), &report.drops),
     }
 }
 
@@ -274,14 +298,14 @@ fn synthetic(report: &PortReport) -> PathStats {
     }
 }
 
-fn drop_rows(name: &str, report: &PortReport) -> Vec<DropRow> {
+fn drop_rows(name: &str, drops: &DropCounters) -> Vec<DropRow> {
     let row = |(reason, packets, bytes): (DropReason, u64, u64)| DropRow {
         nic: name.to_owned(),
         reason: reason.name().to_owned(),
         packets,
         bytes,
     };
-    report.drops.iter().map(row).collect()
+    drops.iter().map(row).collect()
 }
 
 /// The resident memory of this process (proc(5), `/proc/self/statm`: pages, the second field).

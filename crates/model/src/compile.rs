@@ -1,5 +1,6 @@
 //! From a topology to what the switch decides by.
 
+mod expansions;
 mod generations;
 mod rule_sets;
 
@@ -10,14 +11,16 @@ use std::sync::Arc;
 use flow::{Encap, PortId};
 use policy::input::{
     MappingInput, MappingTarget, NextHop, NicInput, PolicyInput, RouteInput, RouteSource,
-    RouteTableInput, SegmentInput, UplinkInput, VnetId,
+    RouteTableInput, RuleSetInput, SegmentInput, UplinkInput, VnetId,
 };
 use wire::Vni;
 
-use self::rule_sets::RuleSets;
+use self::expansions::StillTrue;
+use self::rule_sets::{OwnedKey, RuleSets};
 use crate::effective::{Hop, Origin, own_addresses, routes_of};
 use crate::topology::{Nic, NicAddress, NicName, Topology, Vnet};
 
+pub use self::expansions::Expansions;
 pub use self::generations::{Generations, NicGenerations, advance};
 
 /// The policy of the NICs that have a port. A NIC without one is nowhere: nothing can be sent to
@@ -31,15 +34,36 @@ pub fn compile(
     generations: &Generations,
     underlay_mtu: Option<u16>,
 ) -> PolicyInput {
+    let nothing = Expansions::default();
+    let (input, ..) = compile_after(&nothing, topology, ports, generations, underlay_mtu);
+    input
+}
+
+/// A policy, and what was expanded for it.
+type Compiled = (
+    PolicyInput,
+    Vec<(OwnedKey, Arc<RuleSetInput>)>,
+    Vec<((String, String), Arc<RouteTableInput>)>,
+);
+
+fn compile_after(
+    expansions: &Expansions,
+    topology: &Topology,
+    ports: &BTreeMap<NicName, PortId>,
+    generations: &Generations,
+    underlay_mtu: Option<u16>,
+) -> Compiled {
+    let before = expansions.still_true(topology);
     let ids: HashMap<&str, VnetId> = topology
         .vnets
         .keys()
         .map(String::as_str)
         .zip((0..).map(VnetId))
         .collect();
-    let mut rule_sets = RuleSets::of(topology);
+    let mut rule_sets = RuleSets::of(topology, &before);
     let mut tables = RouteTables {
         topology,
+        before: &before,
         ids: &ids,
         made: HashMap::new(),
         kept: HashSet::new(),
@@ -100,7 +124,10 @@ pub fn compile(
             }));
     }
     input.mappings.extend(remote(topology, &ids));
-    input
+    let made = tables.made.into_iter();
+    let own =
+        |((vnet, subnet), table): ((&str, &str), _)| ((vnet.to_owned(), subnet.to_owned()), table);
+    (input, rule_sets.into_made(), made.map(own).collect())
 }
 
 /// Addresses on other hosts.
@@ -145,6 +172,7 @@ fn segments(topology: &Topology, ids: &HashMap<&str, VnetId>) -> Vec<SegmentInpu
 /// Route tables, one for each subnet with NICs.
 struct RouteTables<'t> {
     topology: &'t Topology,
+    before: &'t StillTrue<'t>,
     ids: &'t HashMap<&'t str, VnetId>,
     made: HashMap<(&'t str, &'t str), Arc<RouteTableInput>>,
     kept: HashSet<Arc<RouteTableInput>>,
@@ -156,9 +184,14 @@ impl<'t> RouteTables<'t> {
         if let Some(made) = self.made.get(&key) {
             return Arc::clone(made);
         }
-        // Two subnets of a network with one table have the same routes.
-        let table = self.make(nic);
-        let table = keep(&mut self.kept, table);
+        let table = self
+            .before
+            .routes(&nic.vnet, &nic.subnet)
+            .unwrap_or_else(|| {
+                // Two subnets of a network with one table have the same routes.
+                let table = self.make(nic);
+                keep(&mut self.kept, table)
+            });
         self.made.insert(key, Arc::clone(&table));
         table
     }

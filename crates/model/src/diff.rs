@@ -1,12 +1,12 @@
 //! What differs between two topologies, for `apply` to show before it acts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::topology::Topology;
+use crate::topology::{AdminRule, Mapping, Topology};
 
 /// One thing that differs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,10 +38,112 @@ impl Difference {
 
 /// What differs between `old` and `new`, resolved values included: an address that was given
 /// shows as well as one that was written.
+///
+/// What is the same on both sides costs a comparison and nothing more.
 pub fn difference(old: &Topology, new: &Topology) -> Difference {
-    let mut changes = Vec::new();
-    compare("", &value_of(old), &value_of(new), &mut changes);
-    Difference { changes }
+    let mut found = Differences::default();
+    found.value("asgs", &old.asgs, &new.asgs);
+    found.map("guests", &old.guests, &new.guests);
+    found.value("host", &old.host, &new.host);
+    let place = |mapping: &Mapping| format!("{}/{}", mapping.vnet, mapping.address);
+    found.list("mappings", &old.mappings, &new.mappings, place);
+    found.option("name", old.name.as_ref(), new.name.as_ref());
+    found.map_by("nsgs", &old.nsgs, &new.nsgs, |found, path, old, new| {
+        let path = format!("{path}.rules");
+        found.list(&path, &old.rules, &new.rules, |rule| rule.name.clone());
+    });
+    found.map("routeTables", &old.route_tables, &new.route_tables);
+    let (before, after) = (&old.security_admin_rules, &new.security_admin_rules);
+    let name = |admin: &AdminRule| admin.rule.name.clone();
+    found.list("securityAdminRules", before, after, name);
+    found.map("serviceTags", &old.service_tags, &new.service_tags);
+    found.option("uplink", old.uplink.as_ref(), new.uplink.as_ref());
+    found.map("vnets", &old.vnets, &new.vnets);
+    Difference { changes: found.0 }
+}
+
+/// What was found so far, by path.
+#[derive(Default)]
+struct Differences(Vec<Change>);
+
+impl Differences {
+    fn value<T: PartialEq + Serialize>(&mut self, path: &str, old: &T, new: &T) {
+        if old != new {
+            compare(path, &value_of(old), &value_of(new), &mut self.0);
+        }
+    }
+
+    /// A value that may be absent.
+    fn option<T: PartialEq + Serialize>(&mut self, path: &str, old: Option<&T>, new: Option<&T>) {
+        if let (Some(old), Some(new)) = (old, new) {
+            return self.value(path, old, new);
+        }
+        if old.is_some() || new.is_some() {
+            self.0.push(Change {
+                path: path.to_owned(),
+                before: old.map(value_of),
+                after: new.map(value_of),
+            });
+        }
+    }
+
+    fn map<T: PartialEq + Serialize>(
+        &mut self,
+        path: &str,
+        old: &BTreeMap<String, T>,
+        new: &BTreeMap<String, T>,
+    ) {
+        self.map_by(path, old, new, Differences::value);
+    }
+
+    /// Things by name; `inside` looks at one that differs.
+    fn map_by<T: PartialEq + Serialize>(
+        &mut self,
+        path: &str,
+        old: &BTreeMap<String, T>,
+        new: &BTreeMap<String, T>,
+        inside: impl Fn(&mut Differences, &str, &T, &T),
+    ) {
+        let mut names: Vec<&String> = old.keys().collect();
+        names.extend(new.keys().filter(|name| !old.contains_key(*name)));
+        names.sort_unstable();
+        for name in names {
+            match (old.get(name), new.get(name)) {
+                (Some(old), Some(new)) if old == new => {}
+                (Some(old), Some(new)) => inside(self, &format!("{path}.{name}"), old, new),
+                (old, new) => self.option(&format!("{path}.{name}"), old, new),
+            }
+        }
+    }
+
+    /// A list of things with names, in which a place means nothing.
+    fn list<T: PartialEq + Serialize>(
+        &mut self,
+        path: &str,
+        old: &[T],
+        new: &[T],
+        name: impl Fn(&T) -> String,
+    ) {
+        let same = |(old, new): &(&T, &T)| old == new;
+        let first = old.iter().zip(new).take_while(same).count();
+        let (old, new) = (&old[first..], &new[first..]);
+        let last = old
+            .iter()
+            .rev()
+            .zip(new.iter().rev())
+            .take_while(same)
+            .count();
+        let (old, new) = (&old[..old.len() - last], &new[..new.len() - last]);
+        let by_name =
+            |list: &[T]| -> BTreeMap<String, usize> { list.iter().map(&name).zip(0..).collect() };
+        let (old_names, new_names) = (by_name(old), by_name(new));
+        let names: BTreeSet<&String> = old_names.keys().chain(new_names.keys()).collect();
+        for name in names {
+            let old = old_names.get(name).map(|place| &old[*place]);
+            let new = new_names.get(name).map(|place| &new[*place]);
+            self.option(&format!("{path}.{name}"), old, new);
+        }
+    }
 }
 
 /// As a plan: `+` new, `-` gone, `~` changed, and a line that counts them.
@@ -114,8 +216,8 @@ fn short(value: &Value) -> String {
 }
 
 /// Topologies hold text, numbers and maps with text keys, all of which JSON has.
-fn value_of(topology: &Topology) -> Value {
-    serde_json::to_value(topology).unwrap_or(Value::Null)
+fn value_of<T: Serialize>(part: &T) -> Value {
+    serde_json::to_value(part).unwrap_or(Value::Null)
 }
 
 fn compare(path: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
@@ -125,19 +227,15 @@ fn compare(path: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
     match (fields(old), fields(new)) {
         // One of several forms, like a rule's source, is one value.
         (Some(old), Some(new)) if !(is_form(&old) && is_form(&new)) => {
-            let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            let keys: BTreeSet<&String> = old.keys().chain(new.keys()).copied().collect();
             for key in keys {
-                let path = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
+                let path = format!("{path}.{key}");
                 match (old.get(key), new.get(key)) {
                     (Some(old), Some(new)) => compare(&path, old, new, changes),
                     (before, after) => changes.push(Change {
                         path,
-                        before: before.cloned(),
-                        after: after.cloned(),
+                        before: before.copied().cloned(),
+                        after: after.copied().cloned(),
                     }),
                 }
             }
@@ -152,31 +250,29 @@ fn compare(path: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
 
 /// A map, or a list of things with names as a map by those names: then a rule that moved is not a
 /// rule that changed.
-fn fields(value: &Value) -> Option<Map<String, Value>> {
+fn fields(value: &Value) -> Option<BTreeMap<&String, &Value>> {
     match value {
-        Value::Object(fields) => Some(fields.clone()),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| Some((name(item)?, item.clone())))
-            .collect(),
+        Value::Object(fields) => Some(fields.iter().collect()),
+        Value::Array(items) => items.iter().map(named).collect(),
         _ => None,
     }
 }
 
-/// Whether this is how an enumeration with a value is written: one key, and that one its kind.
-fn is_form(fields: &Map<String, Value>) -> bool {
+fn named(item: &Value) -> Option<(&String, &Value)> {
+    match item.as_object()?.get("name")? {
+        Value::String(name) => Some((name, item)),
+        _ => None,
+    }
+}
+
+/// Whether this is how an enumeration with a value is written: one key, and that one its kind. A
+/// thing may have such a name too, but is not just a text or a list.
+fn is_form(fields: &BTreeMap<&String, &Value>) -> bool {
     const FORMS: [&str; 4] = ["prefix", "prefixes", "tag", "asgs"];
-    fields.len() == 1 && fields.keys().all(|key| FORMS.contains(&key.as_str()))
-}
-
-/// What a list's item is called: by its name, or where it is mapped.
-fn name(item: &Value) -> Option<String> {
-    let text = |key| item.get(key).and_then(Value::as_str);
-    match (text("name"), text("vnet"), text("address")) {
-        (Some(name), _, _) => Some(name.to_owned()),
-        (None, Some(vnet), Some(address)) => Some(format!("{vnet}/{address}")),
-        _ => None,
-    }
+    let mut fields = fields.iter();
+    let first = fields.next();
+    let only = first.filter(|_| fields.next().is_none());
+    only.is_some_and(|(key, value)| FORMS.contains(&key.as_str()) && !value.is_object())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ pub(crate) mod extract;
 mod groups;
 mod guests;
 mod host;
+mod json;
 pub(crate) mod keys;
 mod load;
 pub(crate) mod node;

@@ -64,10 +64,13 @@ pub(crate) fn rule_set(
     layer: Layer,
     scope: &Scope<'_>,
 ) -> RuleSetInput {
-    let defaults = DEFAULT_RULES.iter().map(groups::DefaultRule::rule);
-    let all: Vec<SecurityRule> = rules.iter().cloned().chain(defaults).collect();
-    let rules: Vec<&SecurityRule> = all
+    let defaults: Vec<SecurityRule> = DEFAULT_RULES
         .iter()
+        .map(groups::DefaultRule::rule)
+        .collect();
+    let rules: Vec<&SecurityRule> = rules
+        .iter()
+        .chain(&defaults)
         .filter(|rule| rule.direction == direction)
         .collect();
     RuleSetInput {

@@ -27,7 +27,7 @@ pub mod diff;
 pub mod effective;
 pub mod schema;
 
-pub use compile::{Generations, NicGenerations, advance, compile};
+pub use compile::{Expansions, Generations, NicGenerations, advance, compile};
 pub use diagnostics::{Code, Diagnostic, Diagnostics, Severity};
 pub use diff::{Change, Difference, difference};
 pub use schema::topology_schema;

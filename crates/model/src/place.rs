@@ -1,5 +1,6 @@
 //! Where something stands: in the text, and in the document.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
@@ -24,13 +25,18 @@ struct Step {
 
 #[derive(Debug)]
 enum Segment {
-    Key(String),
+    Key(Cow<'static, str>),
     Index(usize),
 }
 
 impl Path {
     pub(crate) fn key(&self, key: &str) -> Path {
-        self.step(Segment::Key(key.to_owned()))
+        self.step(Segment::Key(Cow::Owned(key.to_owned())))
+    }
+
+    /// As [`Path::key`], for a key that documents have by their form.
+    pub(crate) fn field(&self, key: &'static str) -> Path {
+        self.step(Segment::Key(Cow::Borrowed(key)))
     }
 
     pub(crate) fn index(&self, index: usize) -> Path {

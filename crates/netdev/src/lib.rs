@@ -2,10 +2,11 @@
 //!
 //! Two halves that never meet:
 //! - **Set-up**, slow and asynchronous: [`netns`] (namespaces), [`netlink`] with [`link`],
-//!   [`addr`], [`route`], [`neigh`] and [`changes`], then [`sysctl`], [`offload`] and [`features`].
+//!   [`addr`], [`route`], [`neigh`], [`changes`] and [`link_news`], then [`sysctl`], [`offload`] and
+//!   [`features`]; [`expedite`] for many links at once.
 //! - **Frames**, fast and without an allocation per packet: [`tap`] (one device, one fd),
 //!   [`send`] and [`receive`] (batches through AF_PACKET), [`underlay`] (batches of IP packets),
-//!   [`capture`] (one frame at a time).
+//!   [`capture`] (one frame at a time); [`sched`] is for the thread that does so.
 //!
 //! Everything that opens a socket does so in the network namespace of the calling thread, and
 //! stays bound to that namespace whichever thread uses it later. Wrap the opening call in
@@ -24,7 +25,10 @@ pub mod netns;
 
 pub mod addr;
 pub mod changes;
+pub mod expedite;
 pub mod link;
+mod link_batch;
+pub mod link_news;
 pub mod neigh;
 pub mod netlink;
 pub mod route;
@@ -35,6 +39,7 @@ pub mod sysctl;
 
 pub mod capture;
 pub mod receive;
+pub mod sched;
 pub mod send;
 pub mod tap;
 pub mod underlay;

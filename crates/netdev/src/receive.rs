@@ -13,7 +13,10 @@
 //!
 //! TPACKET_V3 hands a block over when it is full or its timer of at least 1 ms ends, which a lone
 //! packet would wait for. TPACKET_V2 needs a slot as long as the longest frame for every frame,
-//! copies in the sender's context, and is no faster.
+//! copies in the sender's context, and is no faster. With slots of 256 bytes, and longer frames by
+//! `PACKET_COPY_THRESH`, a sender gets rid of 500,000 frames a second at most, where the plain socket
+//! takes the 700,000 that are offered. Nor does Linux give a slot back whose virtio-net header could
+//! not be written, so that one frame of a kind unknown to virtio would stop such a ring.
 
 #![expect(unsafe_code, reason = "recvmmsg(2) takes arrays of pointers")]
 

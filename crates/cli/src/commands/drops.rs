@@ -55,10 +55,19 @@ pub(crate) fn table(rows: &[DropRow]) -> Table {
             row.nic.as_str().into(),
             Cell::toned(Tone::Bad, &row.reason),
             human::count(row.packets).into(),
-            human::bytes(row.bytes).into(),
+            bytes(row).into(),
         ]);
     }
     table
+}
+
+/// Not every place that drops knows how long frames were.
+fn bytes(row: &DropRow) -> String {
+    if row.bytes == 0 && row.packets > 0 {
+        "not counted".to_owned()
+    } else {
+        human::bytes(row.bytes)
+    }
 }
 
 async fn follow(events: &mut Stream, console: &Console) -> Result<()> {

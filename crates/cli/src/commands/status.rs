@@ -1,7 +1,7 @@
 //! `clearway status`.
 
 use anyhow::Result;
-use host::api::{Status, UplinkView};
+use host::api::{SchedulingClass, SchedulingView, Status, UplinkView};
 use jiff::Timestamp;
 
 use crate::client::{Client, Route};
@@ -29,7 +29,13 @@ pub(crate) fn show(console: &Console, status: &Status) -> Result<()> {
         .add("first packets", human::count(status.first_packets))
         .add("agent", format!("{}, pid {}", status.version, status.pid))
         .add("started", human::since(status.started, Timestamp::now()))
-        .add("memory", human::bytes(status.resident_bytes));
+        .add("memory", human::bytes(status.resident_bytes))
+        .add("scheduling", scheduling(&status.scheduling));
+    if status.exceptions_lost > 0 {
+        let lost = human::count(status.exceptions_lost);
+        let text = format!("{lost} before the agent; see `clearway drops`");
+        fields.toned("frames lost", Tone::Bad, text);
+    }
     if let Some(uplink) = &status.uplink {
         add_uplink(&mut fields, uplink);
     }
@@ -43,6 +49,14 @@ pub(crate) fn show(console: &Console, status: &Status) -> Result<()> {
         );
     }
     fields.print(console)
+}
+
+fn scheduling(view: &SchedulingView) -> String {
+    match (view.class, &view.reason) {
+        (SchedulingClass::RealTime, _) => "real-time, the processors being busy".to_owned(),
+        (SchedulingClass::Ordinary, None) => "ordinary".to_owned(),
+        (SchedulingClass::Ordinary, Some(reason)) => format!("ordinary: {reason}"),
+    }
 }
 
 fn add_uplink(fields: &mut Fields, uplink: &UplinkView) {

@@ -17,7 +17,7 @@ fn event_line() -> Vec<u8> {
 #[test]
 fn sums() {
     let agent = Prepared::default()
-        .on_json("GET /v1/drops", &samples::drop_rows())
+        .on_json("GET /v1/drops", &samples::all_drop_rows())
         .start();
     let ran = agent.run(["drops"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");

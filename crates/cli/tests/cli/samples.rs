@@ -3,7 +3,7 @@
 
 use host::api::{
     DropEvent, DropRow, FlowList, FlowRow, GuestView, NicDetail, NicStats, NicSummary, PathStats,
-    Status, TakenOver, UplinkView, VfState,
+    SchedulingClass, SchedulingView, Status, TakenOver, UplinkView, VfState,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -31,6 +31,11 @@ pub(crate) fn status() -> Status {
             flows: 1500,
         },
         first_packets: 98_765,
+        exceptions_lost: 1_234_567,
+        scheduling: SchedulingView {
+            class: SchedulingClass::Ordinary,
+            reason: Some("nothing keeps it waiting".to_owned()),
+        },
         resident_bytes: 44_564_480,
         uplink: Some(uplink()),
     }
@@ -142,13 +147,26 @@ fn rule(
 }
 
 pub(crate) fn drop_rows() -> Vec<DropRow> {
-    let row = |reason: &str, packets, bytes| DropRow {
-        nic: "web-1/eth0".to_owned(),
+    vec![
+        drop_row("web-1/eth0", "AclDeny", 1234, 98_304),
+        drop_row("web-1/eth0", "Spoof", 1, 60),
+    ]
+}
+
+/// Those of a NIC, and of frames of which nobody knows whose they were.
+pub(crate) fn all_drop_rows() -> Vec<DropRow> {
+    let mut rows = drop_rows();
+    rows.push(drop_row("host", "exception-queue-full", 7, 0));
+    rows
+}
+
+fn drop_row(nic: &str, reason: &str, packets: u64, bytes: u64) -> DropRow {
+    DropRow {
+        nic: nic.to_owned(),
         reason: reason.to_owned(),
         packets,
         bytes,
-    };
-    vec![row("AclDeny", 1234, 98_304), row("Spoof", 1, 60)]
+    }
 }
 
 pub(crate) fn drop_event() -> DropEvent {

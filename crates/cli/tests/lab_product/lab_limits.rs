@@ -2,7 +2,11 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
-use crate::lab::{Connection, Lab, eventually, lab};
+use host::api::DropRow;
+use rustix::process::{Signal, kill_process};
+use wire::compose::{self, Endpoint};
+
+use crate::lab::{Connection, Lab, TapGuest, eventually, lab};
 
 fn limited(host: &str) -> String {
     format!(
@@ -187,4 +191,79 @@ fn the_host_has_a_limit_of_its_own() {
     let ran = lab.run(vec!["apply", &file, "--yes"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(ran.stderr.contains("host.flows is 2048"), "{ran:?}");
+}
+
+/// Frames that did not reach the agent, for a reason.
+fn lost(lab: &Lab, reason: &str) -> u64 {
+    let rows: Vec<DropRow> = lab.json(vec!["drops"]);
+    let mut ours = rows.into_iter().filter(|row| row.nic == "host");
+    ours.find(|row| row.reason == reason)
+        .map_or(0, |row| row.packets)
+}
+
+#[test]
+fn frames_that_overrun_the_queue_before_the_agent_are_counted() {
+    const FRAMES: u64 = 60_000;
+    let lab = lab!(&limited("{ exceptionsPerSecond: 10000000 }"));
+    let client = lab.guest("client-1").udp("0.0.0.0:0".parse().unwrap());
+    assert_eq!(lab.udp("client-1", "server-1", "10.0.0.5:53"), "allow");
+    // What guests handed up, and what of it was seen.
+    let sums = || {
+        let all = ["client-1", "server-1"].map(|nic| lab.stats(nic));
+        let handed: u64 = all.iter().map(|nic| nic.exceptions).sum();
+        let seen: u64 = all.iter().map(|nic| nic.synthetic.from_guest_packets).sum();
+        (handed, seen)
+    };
+    let balanced = |what: &str| {
+        eventually(what, || {
+            let lost = lost(&lab, "exception-queue-full");
+            let (handed, seen) = sums();
+            (handed == seen + lost).then_some((handed, lost))
+        })
+    };
+    let (before, none) = balanced("all is seen");
+    assert_eq!(none, 0);
+
+    kill_process(lab.agent(), Signal::STOP).unwrap();
+    // One flow, and none that the engine knows.
+    for _ in 0..FRAMES {
+        client.send_to(&[7; 1_400], "10.0.0.5:9").unwrap();
+    }
+    kill_process(lab.agent(), Signal::CONT).unwrap();
+    let (after, lost) = balanced("what was not seen is counted");
+    assert!(after >= before + FRAMES, "{before}, {after}");
+    assert!(lost > 1_000, "{lost}");
+    assert_eq!(lab.status().exceptions_lost, lost);
+    // It is over, and nothing else has suffered.
+    assert_eq!(lab.tcp("client-1", "server-1", "10.0.0.5:80"), "allow");
+}
+
+#[test]
+fn super_frames_that_nobody_can_hand_on_are_counted() {
+    // UDP fragmentation offload (virtio 1.2, 5.1.6), which Linux has given up.
+    const UFO: u8 = 3;
+    const HEADERS: u16 = 14 + 20 + 8;
+    let lab = lab!(
+        "
+name: lab
+vnets: { main: { addressSpace: 10.0.0.0/16, subnets: { all: { prefix: 10.0.0.0/24 } } } }
+guests:
+  vm-1: { kind: tap, subnet: main/all, address: 10.0.0.4 }
+  box-1: { subnet: main/all, address: 10.0.0.5 }
+"
+    );
+    let vm = TapGuest::open(&lab, "vm-1");
+    let router = vm.resolve([10, 0, 0, 5].into());
+    let to = Endpoint::new(router, "10.0.0.5", 9);
+    let mut header = [0; 10];
+    header[1] = UFO;
+    header[2..4].copy_from_slice(&HEADERS.to_ne_bytes());
+    header[4..6].copy_from_slice(&1_000_u16.to_ne_bytes());
+    for count in 1..4 {
+        vm.send(&header, &compose::udp(&vm.source(9), &to, &[7; 3_000]));
+        eventually("it is counted", || {
+            (lost(&lab, "unsupported-offload") == count).then_some(())
+        });
+    }
+    assert_eq!(lab.ping("box-1", "10.0.0.99"), "no-mapping");
 }

@@ -10,6 +10,7 @@ mod lab_configuration;
 mod lab_examples;
 mod lab_hosts;
 mod lab_limits;
+mod lab_many;
 mod lab_observe;
 mod lab_policy;
 mod lab_restart;

@@ -156,7 +156,7 @@ impl<'table> Hit<'table> {
         self.hot.tcp_flags().contains(tcp_flags)
     }
 
-    /// Whether engines are yet to be told of the pair ([`Offload::Deferred`]).
+    /// Whether engines are yet to be told of the pair ([`Offload::Deferred`](crate::Offload::Deferred)).
     #[inline]
     pub fn is_deferred(&self) -> bool {
         self.hot.is_deferred()

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use vswitch::{Explanation, PortCounters, Probe};
 
 use super::{DataPlane, DroppedFrame};
-use crate::api::FlowRow;
+use crate::api::{FlowRow, SchedulingView};
 use crate::clock;
 
 /// Counters and state of a port.
@@ -51,6 +51,16 @@ impl DataPlane {
             engine,
             drops,
         })
+    }
+
+    /// Drops of frames that did not get here, of which only the number is known.
+    pub(crate) fn lost(&self) -> flow::DropCounters {
+        self.lost.drops().clone()
+    }
+
+    /// How the scheduler treats this thread.
+    pub(crate) fn scheduling(&self) -> SchedulingView {
+        self.urgency.view(clock::now())
     }
 
     /// Flows of a port, freshest counters included, and how many there are.

@@ -6,7 +6,7 @@ use flow::{FlowEngine, Tick};
 use netdev::receive::FrameReceiver;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Command, DataPlane, HEARTBEAT_EVERY, SWEEP_EVERY};
+use super::{Command, DataPlane, EVENTS_EVERY, HEARTBEAT_EVERY, SWEEP_EVERY};
 use crate::clock;
 
 /// Batches of frames in one turn, before commands and timers have theirs.
@@ -26,6 +26,7 @@ impl DataPlane {
         commands: &Receiver<Command>,
         wake: &OwnedFd,
     ) {
+        self.urgency.begin(clock::now());
         while !self.stopping {
             self.wait(&receiver, wake);
             let mut batches = 0;
@@ -38,14 +39,19 @@ impl DataPlane {
                     Err(_) => break,
                 }
             }
-            self.tick(clock::now());
+            self.tick(&receiver, clock::now());
         }
     }
 
     /// Sleeps until a frame, an event, a command or the next timer is due.
     fn wait(&mut self, receiver: &FrameReceiver, wake: &OwnedFd) {
-        let until = self.next_heartbeat.min(self.next_sweep);
-        let pause = until.since(clock::now());
+        let now = clock::now();
+        let events_wait = now < self.next_events;
+        let mut until = self.next_heartbeat.min(self.next_sweep);
+        if events_wait {
+            until = until.min(self.next_events);
+        }
+        let pause = until.since(now);
         let timeout = Timespec {
             tv_sec: i64::try_from(pause.as_secs()).unwrap_or(1),
             tv_nsec: i64::from(pause.subsec_nanos()),
@@ -56,19 +62,23 @@ impl DataPlane {
             PollFd::from_borrowed_fd(self.engine.events_fd(), PollFlags::IN),
         ];
         // A signal that wakes us early only makes one turn with little to do.
-        let _ = poll(&mut fds, Some(&timeout));
+        let watched = fds.len() - usize::from(events_wait);
+        let _ = poll(&mut fds[..watched], Some(&timeout));
         if fds[1].revents().contains(PollFlags::IN) {
             let mut count = [0_u8; 8];
             let _ = rustix::io::read(wake, &mut count);
         }
         if fds[2].revents().contains(PollFlags::IN) {
             self.take_events();
+            self.next_events = clock::now() + EVENTS_EVERY;
         }
     }
 
     /// What is due by the clock.
-    fn tick(&mut self, now: Tick) {
+    fn tick(&mut self, receiver: &FrameReceiver, now: Tick) {
+        self.urgency.tick(now);
         if now >= self.next_heartbeat {
+            self.lost.ask(receiver);
             if let Err(error) = self.engine.heartbeat(now) {
                 tracing::warn!(%error, "the engine does not know that the agent lives");
             }

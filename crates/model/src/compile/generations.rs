@@ -1,6 +1,7 @@
 //! Which flows must follow a change.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +15,10 @@ use crate::topology::{Nic, NicName, Topology};
 pub struct Generations {
     /// The generation of the whole policy: one more with every change.
     pub policy: u32,
-    /// Those of the NICs; one that is absent changed in this generation.
-    pub nics: BTreeMap<NicName, NicGenerations>,
+    /// Those of the NICs; one that is absent changed in this generation. It is another map only
+    /// where those of a NIC are others.
+    #[serde(with = "shared")]
+    pub nics: Arc<BTreeMap<NicName, NicGenerations>>,
 }
 
 /// The generations of one NIC, both numbers of policy generations.
@@ -32,7 +35,7 @@ impl Generations {
     /// Something that no topology says changed for all paths: the underlay's MTU.
     pub fn advance_paths(&mut self) {
         self.policy = self.policy.saturating_add(1);
-        for nic in self.nics.values_mut() {
+        for nic in Arc::make_mut(&mut self.nics).values_mut() {
             nic.path = self.policy;
         }
     }
@@ -58,7 +61,9 @@ pub fn advance(
 ) {
     generations.policy = generations.policy.saturating_add(1);
     let now = generations.policy;
-    let previous = std::mem::take(&mut generations.nics);
+    let known = Arc::clone(&generations.nics);
+    let mut moved = Vec::new();
+    let mut count = 0;
     let mut paths = old.map(|old| Paths {
         old,
         new,
@@ -67,7 +72,8 @@ pub fn advance(
     });
     for (name, _, nic) in new.nics() {
         let same = paths.as_mut().is_some_and(|paths| paths.same(&name, nic));
-        let kept = previous.get(&name).copied();
+        let kept = known.get(&name).copied();
+        count += usize::from(kept.is_some());
         let mut stamps = kept.unwrap_or(NicGenerations {
             path: now,
             reevaluate: 0,
@@ -78,8 +84,19 @@ pub fn advance(
         if reevaluate {
             stamps.reevaluate = now;
         }
-        generations.nics.insert(name, stamps);
+        if kept != Some(stamps) {
+            moved.push((name, stamps));
+        }
     }
+    let gone = known.len() > count;
+    if moved.is_empty() && !gone {
+        return;
+    }
+    let nics = Arc::make_mut(&mut generations.nics);
+    if gone {
+        nics.retain(|name, _| new.nic(name).is_some());
+    }
+    nics.extend(moved);
 }
 
 /// Two topologies, compared by names.
@@ -127,12 +144,21 @@ impl<'t> Paths<'t> {
 
 /// Memberships and groups are rules, which established flows do not follow.
 fn same_but_for_groups(a: &Nic, b: &Nic) -> bool {
-    let settings = |nic: &Nic| Nic {
-        nsg: None,
-        asgs: Vec::new(),
-        ..nic.clone()
-    };
-    settings(a) == settings(b)
+    let Nic {
+        name,
+        vnet,
+        subnet,
+        addresses,
+        mac,
+        nsg: _,
+        asgs: _,
+        accelerated_networking,
+        ip_forwarding,
+        mtu,
+    } = a;
+    (name, vnet, subnet, addresses, mac, mtu)
+        == (&b.name, &b.vnet, &b.subnet, &b.addresses, &b.mac, &b.mtu)
+        && (accelerated_networking, ip_forwarding) == (&b.accelerated_networking, &b.ip_forwarding)
 }
 
 /// The networks with a NIC that takes packets otherwise than before: another Ethernet address, MTU,
@@ -147,4 +173,24 @@ fn receivers_changed<'t>(old: &Topology, new: &'t Topology) -> HashSet<&'t str> 
         })
         .map(|(_, _, nic)| nic.vnet.as_str())
         .collect()
+}
+
+/// What is behind an [`Arc`], as if it were not.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        value: &Arc<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        T::serialize(value, serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(deserializer).map(Arc::new)
+    }
 }

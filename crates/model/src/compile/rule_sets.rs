@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use policy::input::{Access, AddressSet, Layer, RuleInput, RuleSetInput};
 
+use super::expansions::StillTrue;
 use super::keep;
 use crate::effective::{AdminRules, Members, Scope, names_platform, rule_input, rule_set};
 use crate::topology::{Direction, Nic, Topology, Vnet};
@@ -19,30 +20,73 @@ const FORWARDED: &str = "allowForwardedTraffic";
 
 pub(super) struct RuleSets<'t> {
     topology: &'t Topology,
+    before: &'t StillTrue<'t>,
     members: Members<'t>,
     /// What was expanded: a group, in a direction, as a layer, seen from a subnet.
     made: HashMap<Key<'t>, Arc<RuleSetInput>>,
     kept: HashSet<Arc<RuleSetInput>>,
 }
 
-#[derive(PartialEq, Eq, Hash)]
-struct Key<'t> {
-    group: &'t str,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key<'t> {
+    pub(super) group: &'t str,
     direction: Direction,
     layer: Layer,
     vnet: &'t str,
     subnet: &'t str,
 }
 
+/// A key that outlives its topology.
+#[derive(Clone, Debug)]
+pub(super) struct OwnedKey {
+    group: String,
+    direction: Direction,
+    layer: Layer,
+    vnet: String,
+    subnet: String,
+}
+
+impl OwnedKey {
+    pub(super) fn borrowed(&self) -> Key<'_> {
+        Key {
+            group: &self.group,
+            direction: self.direction,
+            layer: self.layer,
+            vnet: &self.vnet,
+            subnet: &self.subnet,
+        }
+    }
+}
+
+impl From<Key<'_>> for OwnedKey {
+    fn from(key: Key<'_>) -> OwnedKey {
+        OwnedKey {
+            group: key.group.to_owned(),
+            direction: key.direction,
+            layer: key.layer,
+            vnet: key.vnet.to_owned(),
+            subnet: key.subnet.to_owned(),
+        }
+    }
+}
+
 impl<'t> RuleSets<'t> {
-    pub(super) fn of(topology: &'t Topology) -> RuleSets<'t> {
+    /// Of this topology, with what is true of it from the one before.
+    pub(super) fn of(topology: &'t Topology, before: &'t StillTrue<'t>) -> RuleSets<'t> {
         let members = Members::of(topology);
         RuleSets {
             topology,
+            before,
             members,
             made: HashMap::new(),
             kept: HashSet::new(),
         }
+    }
+
+    /// What was expanded.
+    pub(super) fn into_made(self) -> Vec<(OwnedKey, Arc<RuleSetInput>)> {
+        let made = self.made.into_iter();
+        made.map(|(key, set)| (key.into(), set)).collect()
     }
 
     /// What packets from this NIC pass, and what packets to it pass.
@@ -82,6 +126,10 @@ impl<'t> RuleSets<'t> {
         if let Some(made) = self.made.get(&key) {
             return Some(Arc::clone(made));
         }
+        if let Some(same) = self.before.group(&key, self.topology) {
+            self.made.insert(key, Arc::clone(&same));
+            return Some(same);
+        }
         let scope = Scope::of(self.topology, &nic.vnet, &nic.subnet, &self.members)?;
         let rules = &self.topology.nsgs.get(group)?.rules;
         let set = keep(
@@ -103,6 +151,10 @@ impl<'t> RuleSets<'t> {
         };
         if let Some(made) = self.made.get(&key) {
             return Some(Arc::clone(made));
+        }
+        if let Some(same) = self.before.admin(&key) {
+            self.made.insert(key, Arc::clone(&same));
+            return Some(same);
         }
         let AdminRules(rules) =
             AdminRules::of(&self.topology.security_admin_rules, &nic.vnet, direction);

@@ -53,3 +53,87 @@ fn the_same_topology_has_no_plan() {
     assert!(difference.is_empty());
     assert_eq!(difference.to_string(), "No changes.\n");
 }
+
+/// What [`difference`] is to be, by the topologies' values alone.
+fn by_value(old: &Topology, new: &Topology) -> Vec<Change> {
+    let sections = |topology| match value_of(topology) {
+        Value::Object(sections) => sections,
+        other => panic!("{other}"),
+    };
+    let (mut old, mut new) = (sections(old), sections(new));
+    let mut changes = Vec::new();
+    let mut keys: Vec<String> = old.keys().chain(new.keys()).cloned().collect();
+    keys.sort();
+    keys.dedup();
+    for section in keys {
+        let named = |value: Option<Value>| match value {
+            // By what the list's things are called.
+            Some(Value::Array(items)) if section == "mappings" => {
+                let name = |item: &Value| {
+                    let text = |key: &str| item[key].as_str().expect("a text").to_owned();
+                    format!("{}/{}", text("vnet"), text("address"))
+                };
+                Some(items.into_iter().map(|item| (name(&item), item)).collect())
+            }
+            value => value,
+        };
+        match (named(old.remove(&section)), named(new.remove(&section))) {
+            (Some(old), Some(new)) => compare(&section, &old, &new, &mut changes),
+            (before, after) => changes.push(Change {
+                path: section,
+                before,
+                after,
+            }),
+        }
+    }
+    changes
+}
+
+#[test]
+fn what_is_not_looked_into_does_not_differ() {
+    let edits: [(&str, &str); 9] = [
+        ("priority: 1", "priority: 2"),
+        ("10.0.0.", "10.0.1."),
+        ("app/web", "app/db"),
+        ("asg", "asg"),
+        ("web", "w3b"),
+        ("name: ", "name: a-"),
+        ("Inbound", "Outbound"),
+        ("provider: 192.0.2.11", "provider: 192.0.2.12"),
+        ("prefix: 10", "prefix: 11"),
+    ];
+    let names = crate::tests::examples();
+    let topologies: Vec<Topology> = names.iter().map(|name| good(&example(name))).collect();
+    let mut compared = 0;
+    for (name, topology) in names.iter().zip(&topologies) {
+        for other in &topologies {
+            let changes = difference(topology, other).changes;
+            assert_eq!(changes, by_value(topology, other), "{name}");
+        }
+        for (from, to) in edits {
+            let edited = example(name).replacen(from, to, 3);
+            let Ok(edited) = crate::parse(&edited, name) else {
+                continue;
+            };
+            for (old, new) in [(topology, &edited.topology), (&edited.topology, topology)] {
+                let changes = difference(old, new).changes;
+                assert_eq!(changes, by_value(old, new), "{name}: {from} -> {to}");
+                compared += usize::from(!changes.is_empty());
+            }
+        }
+    }
+    assert!(compared > 20, "only {compared} edits made a difference");
+}
+
+#[test]
+fn a_thing_may_be_called_like_a_form() {
+    let group = |port: u16| {
+        good(&format!(
+            "nsgs: {{ tag: {{ rules: [{{ name: a, priority: 100, direction: Inbound, \
+             access: Allow, protocol: Tcp, ports: {port} }}] }} }}\n"
+        ))
+    };
+    let changes = difference(&group(80), &group(81)).changes;
+    assert_eq!(changes.len(), 1);
+    assert_eq!(changes[0].path, "nsgs.tag.rules.a.destinationPorts");
+}

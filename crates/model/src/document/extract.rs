@@ -1,7 +1,8 @@
 //! Taking typed values out of a tree, reporting what does not fit.
 
 use std::collections::HashMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
 use super::keys::KeySpec;
@@ -11,25 +12,49 @@ use crate::place::{At, Path, Place};
 use crate::topology::Choice;
 use crate::validate::limits::TEXT_CHARS_MAX;
 
-/// A value in the tree, and the way to it.
+/// A value in the tree, and the way to it: from a value that holds it, and the last step. Most
+/// values are in order, and the place of such a one is never asked for.
 #[derive(Clone)]
 pub(crate) struct Cursor<'n> {
-    node: &'n Node,
-    path: Path,
+    node: &'n Node<'n>,
+    parent: Path,
+    step: Step<'n>,
+}
+
+/// The last step of the way to a value.
+#[derive(Clone, Copy)]
+enum Step<'n> {
+    /// None: it is the document.
+    Root,
+    /// A key that the author chose.
+    Key(&'n str),
+    /// A key that documents have by their form, as it is spelled here.
+    Field(&'static str),
+    Index(usize),
 }
 
 impl<'n> Cursor<'n> {
-    pub(crate) fn root(node: &'n Node) -> Cursor<'n> {
+    pub(crate) fn root(node: &'n Node<'n>) -> Cursor<'n> {
         Cursor {
             node,
-            path: Path::default(),
+            parent: Path::default(),
+            step: Step::Root,
         }
     }
 
     pub(crate) fn place(&self) -> Place {
         Place {
             span: self.node.span,
-            path: self.path.clone(),
+            path: self.path(),
+        }
+    }
+
+    fn path(&self) -> Path {
+        match self.step {
+            Step::Root => self.parent.clone(),
+            Step::Key(key) => self.parent.key(key),
+            Step::Field(key) => self.parent.field(key),
+            Step::Index(index) => self.parent.index(index),
         }
     }
 
@@ -41,40 +66,42 @@ impl<'n> Cursor<'n> {
     pub(crate) fn fields(&self, keys: &'static [KeySpec], sink: &mut Sink) -> Fields<'n> {
         let mut fields = Fields {
             place: self.place(),
-            values: HashMap::new(),
+            values: Vec::new(),
         };
         let entries = match &self.node.value {
             Value::Map(entries) => entries.as_slice(),
             Value::Null => &[],
             Value::Scalar(_) | Value::List(_) => {
                 let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
-                self.expected(&format!("a map with the keys {}", names.join(", ")), sink);
+                self.expected(format!("a map with the keys {}", names.join(", ")), sink);
                 &[]
             }
         };
+        fields.values.reserve(entries.len().min(keys.len()));
         for (key, node) in entries {
-            let path = self.path.key(&key.text);
-            let place = Place {
+            let place = || Place {
                 span: key.span,
-                path: path.clone(),
+                path: fields.place.path.key(&key.text),
             };
-            let Some(spec) = keys.iter().find(|spec| spec.is_called(&key.text)) else {
-                unknown_key(&key.text, keys, &place, sink);
+            let known = |spec: &KeySpec| Some((spec.name, spec.spelling(&key.text)?));
+            let Some((name, spelling)) = keys.iter().find_map(known) else {
+                unknown_key(&key.text, keys, &place(), sink);
                 continue;
             };
-            if fields.values.contains_key(spec.name) {
-                let message = if key.text == spec.name {
-                    format!("key `{}` is here twice", spec.name)
+            if fields.values.iter().any(|field| field.name == name) {
+                let message = if spelling == name {
+                    format!("key `{name}` is here twice")
                 } else {
-                    format!(
-                        "key `{}` is another spelling of `{}`, which is here too",
-                        key.text, spec.name
-                    )
+                    format!("key `{spelling}` is another spelling of `{name}`, which is here too")
                 };
-                sink.error(&place, Code::Duplicate, message);
+                sink.error(&place(), Code::Duplicate, message);
                 continue;
             }
-            fields.values.insert(spec.name, Cursor { node, path });
+            fields.values.push(Field {
+                name,
+                spelling,
+                node,
+            });
         }
         fields
     }
@@ -85,19 +112,19 @@ impl<'n> Cursor<'n> {
             Value::Map(entries) => entries.as_slice(),
             Value::Null => &[],
             Value::Scalar(_) | Value::List(_) => {
-                self.expected(&format!("a map of {what} by name"), sink);
+                self.expected(format_args!("a map of {what} by name"), sink);
                 &[]
             }
         };
         let mut seen = HashMap::new();
         let mut named = Vec::with_capacity(entries.len());
+        let parent = self.path();
         for (key, node) in entries {
-            let path = self.path.key(&key.text);
             let place = Place {
                 span: key.span,
-                path: path.clone(),
+                path: parent.key(&key.text),
             };
-            if let Some(line) = seen.insert(key.text.as_str(), key.span.line) {
+            if let Some(line) = seen.insert(key.text.as_ref(), key.span.line) {
                 let message = format!("name `{}` is taken on line {line}", shorten(&key.text));
                 sink.error(&place, Code::Duplicate, message);
                 continue;
@@ -105,10 +132,14 @@ impl<'n> Cursor<'n> {
             check_name(&key.text, &place, sink);
             named.push((
                 At {
-                    value: key.text.clone(),
+                    value: key.text.to_string(),
                     place,
                 },
-                Cursor { node, path },
+                Cursor {
+                    node,
+                    parent: parent.clone(),
+                    step: Step::Key(&key.text),
+                },
             ));
         }
         named
@@ -120,7 +151,7 @@ impl<'n> Cursor<'n> {
             Value::List(items) => self.numbered(items),
             Value::Null => Vec::new(),
             Value::Scalar(_) | Value::Map(_) => {
-                self.expected(&format!("a list of {what}"), sink);
+                self.expected(format_args!("a list of {what}"), sink);
                 Vec::new()
             }
         }
@@ -135,10 +166,12 @@ impl<'n> Cursor<'n> {
         }
     }
 
-    fn numbered(&self, items: &'n [Node]) -> Vec<Cursor<'n>> {
+    fn numbered(&self, items: &'n [Node<'n>]) -> Vec<Cursor<'n>> {
+        let parent = self.path();
         let cursor = |(index, node)| Cursor {
             node,
-            path: self.path.index(index),
+            parent: parent.clone(),
+            step: Step::Index(index),
         };
         items.iter().enumerate().map(cursor).collect()
     }
@@ -146,19 +179,30 @@ impl<'n> Cursor<'n> {
     /// A scalar as `parse` reads it; `expected` says in a message what may be there.
     pub(crate) fn scalar<T>(
         &self,
-        expected: &str,
+        expected: impl Display,
         sink: &mut Sink,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<At<T>> {
+        let value = self.value(expected, sink, parse)?;
+        Some(At {
+            value,
+            place: self.place(),
+        })
+    }
+
+    /// As [`Cursor::scalar`], where nobody will ask for the place.
+    pub(crate) fn value<T>(
+        &self,
+        expected: impl Display,
+        sink: &mut Sink,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
         let Value::Scalar(scalar) = &self.node.value else {
             self.expected(expected, sink);
             return None;
         };
         match parse(&scalar.text) {
-            Ok(value) => Some(At {
-                value,
-                place: self.place(),
-            }),
+            Ok(value) => Some(value),
             Err(reason) => {
                 let message = format!("found {}; expected {expected}", self.node.describe());
                 let help = Some(reason).filter(|reason| !reason.is_empty());
@@ -174,16 +218,15 @@ impl<'n> Cursor<'n> {
 
     /// A text for people, on one line.
     pub(crate) fn prose(&self, sink: &mut Sink) -> Option<String> {
-        let expected = format!("a text of at most {TEXT_CHARS_MAX} characters on one line");
-        let text = self.scalar(&expected, sink, |text| {
+        let expected = format_args!("a text of at most {TEXT_CHARS_MAX} characters on one line");
+        self.value(expected, sink, |text| {
             let good = text.chars().count() <= TEXT_CHARS_MAX && !text.contains(char::is_control);
             if good {
                 Ok(text.to_owned())
             } else {
                 Err(String::new())
             }
-        })?;
-        Some(text.value)
+        })
     }
 
     /// A name the author gives here.
@@ -209,12 +252,11 @@ impl<'n> Cursor<'n> {
             );
             return None;
         }
-        let value = self.scalar("true or false", sink, |text| match text {
+        self.value("true or false", sink, |text| match text {
             "true" | "True" | "TRUE" => Ok(true),
             "false" | "False" | "FALSE" => Ok(false),
             _ => Err(String::new()),
-        })?;
-        Some(value.value)
+        })
     }
 
     /// A whole number, quoted or not: exported templates quote them.
@@ -222,47 +264,78 @@ impl<'n> Cursor<'n> {
     where
         T: std::str::FromStr + PartialOrd + Display,
     {
-        let expected = format!("a whole number from {} to {}", range.start(), range.end());
-        self.scalar(&expected, sink, |text| {
+        self.scalar(WholeNumber(&range), sink, |text| {
             let value = text.parse::<T>().ok().filter(|value| range.contains(value));
             value.ok_or_else(String::new)
         })
     }
 
     /// One of a closed set of words, in any case.
-    pub(crate) fn choice<T: Choice>(&self, sink: &mut Sink) -> Option<At<T>> {
-        let words: Vec<&str> = T::ALL.iter().map(|(word, _)| *word).collect();
-        let expected = format!("one of {}", words.join(", "));
-        self.scalar(&expected, sink, |text| {
+    pub(crate) fn choice<T: Choice>(&self, sink: &mut Sink) -> Option<T> {
+        self.value(OneOf::<T>(PhantomData), sink, |text| {
             let same = |(word, _): &&(&str, T)| word.eq_ignore_ascii_case(text);
             match T::ALL.iter().find(same) {
                 Some((_, value)) => Ok(*value),
-                None => Err(suggestion(text, words.iter().copied()).unwrap_or_default()),
+                None => {
+                    let words = T::ALL.iter().map(|(word, _)| *word);
+                    Err(suggestion(text, words).unwrap_or_default())
+                }
             }
         })
     }
 
-    fn expected(&self, what: &str, sink: &mut Sink) {
+    fn expected(&self, what: impl Display, sink: &mut Sink) {
         let message = format!("found {}; expected {what}", self.node.describe());
         sink.error(&self.place(), Code::WrongType, message);
     }
 }
 
-/// The values of one map, by the canonical names of their keys.
+/// For messages, which are made only where something is wrong.
+struct WholeNumber<'r, T>(&'r RangeInclusive<T>);
+
+impl<T: Display> Display for WholeNumber<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = (self.0.start(), self.0.end());
+        write!(f, "a whole number from {first} to {last}")
+    }
+}
+
+/// Likewise.
+struct OneOf<T>(PhantomData<T>);
+
+impl<T: Choice> Display for OneOf<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<&str> = T::ALL.iter().map(|(word, _)| *word).collect();
+        write!(f, "one of {}", words.join(", "))
+    }
+}
+
+/// The values of one map. There are at most a dozen, so they are searched one by one.
 pub(crate) struct Fields<'n> {
     pub(crate) place: Place,
-    values: HashMap<&'static str, Cursor<'n>>,
+    values: Vec<Field<'n>>,
+}
+
+struct Field<'n> {
+    /// The key's canonical name.
+    name: &'static str,
+    /// As it is written here.
+    spelling: &'static str,
+    node: &'n Node<'n>,
 }
 
 impl<'n> Fields<'n> {
     /// The value, unless the key is absent or has nothing.
     pub(crate) fn get(&self, name: &'static str) -> Option<Cursor<'n>> {
-        let cursor = self.values.get(name)?;
-        if matches!(cursor.node.value, Value::Null) {
-            None
-        } else {
-            Some(cursor.clone())
+        let field = self.values.iter().find(|field| field.name == name)?;
+        if matches!(field.node.value, Value::Null) {
+            return None;
         }
+        Some(Cursor {
+            node: field.node,
+            parent: self.place.path.clone(),
+            step: Step::Field(field.spelling),
+        })
     }
 
     pub(crate) fn required(&self, name: &'static str, sink: &mut Sink) -> Option<Cursor<'n>> {

@@ -64,7 +64,7 @@ fn group_rule(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<Rule> {
     let access = fields
         .required("access", sink)
         .and_then(|cursor| cursor.choice::<GroupAccess>(sink))
-        .map(|access| RuleAccess::from(access.value));
+        .map(RuleAccess::from);
     let sources = fields.get("sourceApplicationSecurityGroups");
     let destinations = fields.get("destinationApplicationSecurityGroups");
     let source = side(fields.get("source"), sources, sink);
@@ -83,8 +83,7 @@ fn admin_rule(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<AdminRule> {
     let fields = cursor.fields(keys::ADMIN_RULE, sink);
     let access = fields
         .required("access", sink)
-        .and_then(|cursor| cursor.choice::<RuleAccess>(sink))
-        .map(|access| access.value);
+        .and_then(|cursor| cursor.choice::<RuleAccess>(sink));
     let [source, destination] = ["source", "destination"].map(|name| {
         let cursor = fields.get(name);
         if let Some(cursor) = cursor.as_ref().filter(|cursor| cursor.is_map()) {
@@ -126,7 +125,7 @@ fn rule(
         .required("direction", sink)
         .and_then(|cursor| cursor.choice(sink));
     let protocol = match fields.get("protocol") {
-        Some(cursor) => cursor.choice(sink).map(|protocol| protocol.value),
+        Some(cursor) => cursor.choice(sink),
         None => Some(Protocol::Any),
     };
     let description = fields
@@ -138,7 +137,7 @@ fn rule(
         name: name?,
         description,
         priority: priority?,
-        direction: direction?.value,
+        direction: direction?,
         access: access?,
         protocol: protocol?,
         source: source?,

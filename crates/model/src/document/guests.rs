@@ -20,9 +20,7 @@ pub(super) fn read(cursor: &Cursor<'_>, sink: &mut Sink) -> Vec<Named<Guest>> {
 fn guest(cursor: &Cursor<'_>, sink: &mut Sink) -> Guest {
     let fields = cursor.fields(keys::GUEST, sink);
     let kind = match fields.get("kind") {
-        Some(cursor) => cursor
-            .choice(sink)
-            .map_or(GuestKind::Netns, |kind| kind.value),
+        Some(cursor) => cursor.choice(sink).unwrap_or(GuestKind::Netns),
         None => GuestKind::Netns,
     };
     let accelerated = fields.boolean("acceleratedNetworking", true, sink);

@@ -9,8 +9,9 @@ pub(crate) struct KeySpec {
 }
 
 impl KeySpec {
-    pub(crate) fn is_called(&self, text: &str) -> bool {
-        self.name == text || self.aliases.contains(&text)
+    /// The spelling that `text` is, if it is one of this key's.
+    pub(crate) fn spelling(&self, text: &str) -> Option<&'static str> {
+        self.spellings().find(|spelling| *spelling == text)
     }
 
     pub(crate) fn spellings(&self) -> impl Iterator<Item = &'static str> {

@@ -1,5 +1,8 @@
 //! From text to a tree: YAML events, with a budget.
+//!
+//! What is plain JSON is read without them ([`super::json`]), which gives the same tree.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as Marks};
@@ -11,7 +14,10 @@ use crate::validate::limits::{DEPTH_MAX, NODES_MAX, SOURCE_BYTES_MAX};
 
 /// The document's tree. The first thing that is wrong is the only one reported: after it, what the
 /// rest means is a guess.
-pub(super) fn load(source: &str, sink: &mut Sink) -> Option<Node> {
+pub(super) fn load<'s>(source: &'s str, sink: &mut Sink) -> Option<Node<'s>> {
+    if let Some(node) = super::json::read(source) {
+        return Some(node);
+    }
     match read(source) {
         Ok(node) => Some(node),
         Err(Failure {
@@ -30,7 +36,8 @@ pub(super) fn load(source: &str, sink: &mut Sink) -> Option<Node> {
     }
 }
 
-struct Failure {
+#[derive(Debug)]
+pub(super) struct Failure {
     span: Span,
     code: Code,
     message: String,
@@ -54,7 +61,7 @@ const START: Span = Span {
     width: 0,
 };
 
-fn read(source: &str) -> Result<Node, Failure> {
+pub(super) fn read(source: &str) -> Result<Node<'_>, Failure> {
     if source.len() > SOURCE_BYTES_MAX {
         let message = format!(
             "the document has {} bytes; allowed are {SOURCE_BYTES_MAX}",
@@ -98,28 +105,28 @@ fn advice(source: &str, line: usize) -> Option<&'static str> {
 }
 
 #[derive(Default)]
-struct Loader {
-    root: Option<Node>,
-    open: Vec<Open>,
-    anchors: HashMap<usize, (Node, usize)>,
+struct Loader<'s> {
+    root: Option<Node<'s>>,
+    open: Vec<Open<'s>>,
+    anchors: HashMap<usize, (Node<'s>, usize)>,
     nodes: usize,
     documents: usize,
 }
 
 /// A list or map whose end is still to come.
-struct Open {
+struct Open<'s> {
     span: Span,
     anchor: usize,
-    content: Content,
+    content: Content<'s>,
 }
 
-enum Content {
-    List(Vec<Node>),
-    Map(Vec<(Key, Node)>, Option<Key>),
+enum Content<'s> {
+    List(Vec<Node<'s>>),
+    Map(Vec<(Key<'s>, Node<'s>)>, Option<Key<'s>>),
 }
 
-impl Loader {
-    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Failure> {
+impl<'s> Loader<'s> {
+    fn event(&mut self, event: Event<'s>, span: Span) -> Result<(), Failure> {
         match event {
             Event::DocumentStart(_) => {
                 self.documents += 1;
@@ -134,10 +141,7 @@ impl Loader {
                 let plain = style == ScalarStyle::Plain;
                 let value = match text.as_ref() {
                     "" | "~" | "null" | "Null" | "NULL" if plain => Value::Null,
-                    text => Value::Scalar(Scalar {
-                        text: text.to_owned(),
-                        plain,
-                    }),
+                    _ => Value::Scalar(Scalar { text, plain }),
                 };
                 self.spend(1, span)?;
                 self.done(Node { span, value }, anchor)
@@ -177,7 +181,7 @@ impl Loader {
         Ok(())
     }
 
-    fn enter(&mut self, span: Span, anchor: usize, content: Content) -> Result<(), Failure> {
+    fn enter(&mut self, span: Span, anchor: usize, content: Content<'s>) -> Result<(), Failure> {
         if self.open.len() >= DEPTH_MAX {
             let message = format!("nested deeper than {DEPTH_MAX} levels");
             return Err(Failure::new(span, Code::TooLarge, message));
@@ -225,7 +229,7 @@ impl Loader {
     }
 
     /// Puts a complete node where it belongs, and remembers it when it has an anchor.
-    fn done(&mut self, node: Node, anchor: usize) -> Result<(), Failure> {
+    fn done(&mut self, node: Node<'s>, anchor: usize) -> Result<(), Failure> {
         if anchor != 0 {
             self.spend(node.count(), node.span)?;
             self.anchors.insert(anchor, (node.clone(), depth(&node)));
@@ -242,14 +246,14 @@ impl Loader {
     }
 }
 
-fn as_key(node: Node) -> Result<Key, Failure> {
+fn as_key(node: Node<'_>) -> Result<Key<'_>, Failure> {
     match node.value {
         Value::Scalar(scalar) => Ok(Key {
             text: scalar.text,
             span: node.span,
         }),
         Value::Null => Ok(Key {
-            text: "null".to_owned(),
+            text: Cow::Borrowed("null"),
             span: node.span,
         }),
         Value::List(_) | Value::Map(_) => {
@@ -263,7 +267,7 @@ fn as_key(node: Node) -> Result<Key, Failure> {
     }
 }
 
-fn depth(node: &Node) -> usize {
+fn depth(node: &Node<'_>) -> usize {
     match &node.value {
         Value::Null | Value::Scalar(_) => 0,
         Value::List(items) => 1 + items.iter().map(depth).max().unwrap_or(0),

@@ -1,39 +1,41 @@
 //! The tree of a document, every node with its place in the text.
 
+use std::borrow::Cow;
+
 use crate::place::Span;
 
-/// One value.
-#[derive(Clone, Debug)]
-pub(crate) struct Node {
+/// One value. Its texts are those of the document where they stand there as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Node<'s> {
     pub(crate) span: Span,
-    pub(crate) value: Value,
+    pub(crate) value: Value<'s>,
 }
 
 /// What a value is. Numbers and truth values stay text: what a plain scalar means depends on what
 /// is wanted there (`10.10` is no number in a list of addresses).
-#[derive(Clone, Debug)]
-pub(crate) enum Value {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value<'s> {
     /// Nothing, `~` or `null`.
     Null,
-    Scalar(Scalar),
-    List(Vec<Node>),
-    Map(Vec<(Key, Node)>),
+    Scalar(Scalar<'s>),
+    List(Vec<Node<'s>>),
+    Map(Vec<(Key<'s>, Node<'s>)>),
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Scalar {
-    pub(crate) text: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scalar<'s> {
+    pub(crate) text: Cow<'s, str>,
     /// Written without quotes.
     pub(crate) plain: bool,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct Key {
-    pub(crate) text: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key<'s> {
+    pub(crate) text: Cow<'s, str>,
     pub(crate) span: Span,
 }
 
-impl Node {
+impl Node<'_> {
     /// How many nodes this is, itself included.
     pub(crate) fn count(&self) -> usize {
         1 + match &self.value {
@@ -49,10 +51,10 @@ impl Node {
         use serde_json::Value as Json;
         match &self.value {
             Value::Null => Json::Null,
-            Value::Scalar(scalar) if !scalar.plain => Json::String(scalar.text.clone()),
+            Value::Scalar(scalar) if !scalar.plain => Json::String(scalar.text.to_string()),
             Value::Scalar(scalar) => {
                 let number = scalar.text.parse::<serde_json::Number>();
-                match (scalar.text.as_str(), number) {
+                match (scalar.text.as_ref(), number) {
                     ("true", _) => Json::Bool(true),
                     ("false", _) => Json::Bool(false),
                     (_, Ok(number)) => Json::Number(number),
@@ -63,7 +65,7 @@ impl Node {
             Value::Map(entries) => Json::Object(
                 entries
                     .iter()
-                    .map(|(key, node)| (key.text.clone(), node.as_json()))
+                    .map(|(key, node)| (key.text.to_string(), node.as_json()))
                     .collect(),
             ),
         }

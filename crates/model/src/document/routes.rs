@@ -38,9 +38,10 @@ fn route(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<Route> {
     let prefix = fields
         .required("prefix", sink)
         .and_then(|cursor| target(&cursor, sink));
-    let next_hop_type = fields
-        .required("nextHopType", sink)
-        .and_then(|cursor| cursor.choice(sink));
+    let next_hop_type = fields.required("nextHopType", sink).and_then(|cursor| {
+        let place = cursor.place();
+        cursor.choice(sink).map(|value| At { value, place })
+    });
     let address = fields.get("nextHopIpAddress");
     let next_hop = match &address {
         Some(cursor) => Some(values::address(cursor, sink)?),

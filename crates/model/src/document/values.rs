@@ -92,17 +92,20 @@ pub(super) fn parse_prefix(text: &str) -> Result<IpNet, String> {
 /// Ports of one side; empty means any.
 pub(super) fn ports(cursors: Vec<Cursor<'_>>, sink: &mut Sink) -> Vec<PortRange> {
     let expected = "a port, a range like 8000-8080, or \"*\"";
-    let ranges: Vec<Option<PortRange>> = cursors
-        .iter()
-        .filter_map(|cursor| cursor.scalar(expected, sink, parse_ports))
-        .map(|range| range.value)
-        .collect();
-    // With a star among them the others say nothing more.
-    if ranges.contains(&None) {
-        Vec::new()
-    } else {
-        ranges.into_iter().flatten().collect()
+    let mut ranges = Vec::with_capacity(cursors.len());
+    let mut any = false;
+    for cursor in &cursors {
+        match cursor.value(expected, sink, parse_ports) {
+            Some(Some(range)) => ranges.push(range),
+            Some(None) => any = true,
+            None => {}
+        }
     }
+    // With a star among them the others say nothing more.
+    if any {
+        ranges.clear();
+    }
+    ranges
 }
 
 /// `None` is all of them.
@@ -131,10 +134,9 @@ pub(super) fn is_any(text: &str) -> bool {
 /// A duration in milliseconds: a number of seconds, or one with its unit.
 pub(super) fn duration_ms(cursor: &Cursor<'_>, sink: &mut Sink) -> Option<u64> {
     let expected = "a duration from 1ms to 30d: seconds, or a number with ms, s, m, h or d";
-    let duration = cursor.scalar(expected, sink, |text| {
+    cursor.value(expected, sink, |text| {
         parse_duration(text).ok_or_else(String::new)
-    });
-    duration.map(|duration| duration.value)
+    })
 }
 
 fn parse_duration(text: &str) -> Option<u64> {

@@ -1,5 +1,7 @@
 //! Rules that can never decide, as an earlier one matches all they do.
 
+use std::collections::HashMap;
+
 use crate::diagnostics::{Code, Sink};
 use crate::document;
 use crate::topology::{Endpoint, PortRange, Protocol, SecurityRule};
@@ -9,16 +11,18 @@ const LIST_MAX: usize = 32;
 
 /// `rules` by direction and ascending priority.
 pub(super) fn report(rules: &[(&document::Rule, SecurityRule)], sink: &mut Sink) {
+    let mut earlier = Earlier::default();
     for (index, (written, rule)) in rules.iter().enumerate() {
-        let earlier = rules[..index].iter().map(|(_, earlier)| earlier);
         // Two of one priority are reported as that.
-        let same_way = |earlier: &&SecurityRule| {
+        let same_way = |earlier: &SecurityRule| {
             earlier.direction == rule.direction && earlier.priority < rule.priority
         };
-        if let Some(wide) = earlier
-            .filter(same_way)
-            .find(|earlier| covers(earlier, rule))
-        {
+        let covering = |index: &&usize| {
+            let (_, earlier) = &rules[**index];
+            same_way(earlier) && covers(earlier, rule)
+        };
+        if let Some(wide) = earlier.first(rule, covering) {
+            let (_, wide) = &rules[wide];
             let message = format!(
                 "rule `{}` never decides: `{}` (priority {}) matches all that it does",
                 rule.name, wide.name, wide.priority
@@ -26,7 +30,42 @@ pub(super) fn report(rules: &[(&document::Rule, SecurityRule)], sink: &mut Sink)
             let help = "remove it, or give it a lower number than the other's";
             sink.warning(&written.name.place, Code::RuleOrder, message, help);
         }
+        earlier.push(index, rule);
     }
+}
+
+/// Rules by their index, apart by what they can cover: most rules of a large group are for one
+/// port, and need be held against those of the same port only.
+#[derive(Default)]
+struct Earlier {
+    /// For one destination port.
+    one_port: HashMap<u16, Vec<usize>>,
+    /// For several, or any.
+    more: Vec<usize>,
+}
+
+impl Earlier {
+    fn push(&mut self, index: usize, rule: &SecurityRule) {
+        match one_port(rule) {
+            Some(port) => self.one_port.entry(port).or_default().push(index),
+            None => self.more.push(index),
+        }
+    }
+
+    /// The first of those that could cover `rule` which does.
+    fn first(&self, rule: &SecurityRule, covers: impl Fn(&&usize) -> bool) -> Option<usize> {
+        let same_port = one_port(rule).and_then(|port| self.one_port.get(&port));
+        let same_port = same_port.and_then(|rules| rules.iter().find(&covers));
+        let more = self.more.iter().find(&covers);
+        same_port.into_iter().chain(more).min().copied()
+    }
+}
+
+/// The only destination port of a rule that has one only.
+fn one_port(rule: &SecurityRule) -> Option<u16> {
+    let (first, others) = rule.destination_ports.split_first()?;
+    let one = first.first == first.last && others.iter().all(|other| other == first);
+    one.then_some(first.first)
 }
 
 fn covers(wide: &SecurityRule, narrow: &SecurityRule) -> bool {

@@ -119,6 +119,34 @@ async fn own_frames_are_not_heard_and_a_link_going_down_is() {
     assert_eq!(at_b.recv_batch().unwrap(), 0);
 }
 
+#[tokio::test]
+async fn what_overruns_the_queue_is_counted() {
+    require_root!();
+    const BATCH: usize = 1_000;
+    const BATCHES: usize = 60;
+    let pair = VethPair::new().await;
+    let mut receiver = pair.b.run(|| FrameReceiver::new(pair.b_index, 64).unwrap());
+    let sender = pair.a.run(|| FrameSender::new(Queueing::Bypass).unwrap());
+    let long = frame(EXPERIMENT, &[7; 1_400]);
+    let mut batch = SendBatch::with_capacity(BATCH, BATCH * 1_500);
+    let mut sent = 0;
+    for _ in 0..BATCHES {
+        for _ in 0..BATCH {
+            batch.push(pair.a_index, &PLAIN, &[&long]).unwrap();
+        }
+        sent += u64::from(batch.send(&sender, |_| {}).sent);
+    }
+    let (mut seen, mut dropped) = (0, 0);
+    eventually(|| {
+        seen += receiver.recv_batch().unwrap() as u64;
+        dropped += u64::from(receiver.socket_drops().unwrap().dropped);
+        (seen + dropped >= sent).then_some(())
+    });
+    assert_eq!(seen + dropped, sent);
+    assert!(seen > 1_000 && dropped > 1_000, "{seen} and {dropped}");
+    assert_eq!(receiver.recv_batch().unwrap(), 0);
+}
+
 #[test]
 fn impossible_receivers_are_refused() {
     for batch in [0, BATCH_MAX + 1] {
