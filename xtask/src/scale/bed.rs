@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::agent_api::AgentApi;
+use super::agent_api::{AgentApi, Prepared};
 use super::document::{self, Size, topology};
 use crate::bench::testbed::Testbed;
 use crate::bench::workload::{Transport, Waiting, Workload};
@@ -20,10 +20,11 @@ const TRIPS: Duration = Duration::from_secs(1);
 /// The agent, and its guests.
 pub(crate) struct Bed {
     pub(crate) api: AgentApi,
-    pub(crate) size: Size,
+    /// What the topology is changed to, and back.
+    pub(crate) variants: [Prepared; 2],
     /// From nothing to all NICs, as a user sees it.
     pub(crate) up: Duration,
-    variant: u16,
+    variant: usize,
     instance: Instance,
 }
 
@@ -48,7 +49,7 @@ impl Bed {
             .context("cannot start an agent")?;
         Ok(Self {
             api: AgentApi::of(INSTANCE),
-            size,
+            variants: [0, 1].map(|variant| Prepared::new(&topology(size, variant))),
             up: begun.elapsed(),
             variant: 0,
             instance,
@@ -69,7 +70,7 @@ impl Bed {
     /// Changes one rule of the group that all NICs have.
     pub(crate) fn change(&mut self) -> Result<Applied> {
         self.variant = 1 - self.variant;
-        change(&self.api, self.size, self.variant)
+        change(&self.api, &self.variants[self.variant])
     }
 
     /// The middle of the times of datagrams there and back, in microseconds.
@@ -99,10 +100,9 @@ impl Bed {
 }
 
 /// Applies a variant, and waits until it is seen.
-pub(crate) fn change(api: &AgentApi, size: Size, variant: u16) -> Result<Applied> {
-    let document = topology(size, variant);
+pub(crate) fn change(api: &AgentApi, variant: &Prepared) -> Result<Applied> {
     let begun = Instant::now();
-    let generation = api.apply(&document)?;
+    let generation = api.apply(variant)?;
     let answered = begun.elapsed();
     while api.generation()? < generation {}
     Ok(Applied {

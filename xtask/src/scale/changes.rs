@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-use super::agent_api::AgentApi;
 use super::bed::{Applied, Bed, change};
 use super::document::Size;
 use super::{Scale, median};
@@ -51,7 +50,7 @@ pub(crate) fn measure(scale: &mut Scale) -> Result<()> {
             for (changing, samples) in samples.iter_mut().enumerate() {
                 let rate = if changing == 1 {
                     let (rate, seen) =
-                        under_changes(&bed.api, || first(workload, &testbed, sample))?;
+                        under_changes(&bed, || first(workload, &testbed, sample))?;
                     applied.extend(seen);
                     rate
                 } else {
@@ -99,10 +98,10 @@ fn first(workload: Workload, testbed: &Testbed, sample: Duration) -> Result<f64>
 }
 
 /// Runs `work` while the policy changes; what it gives, and how long each change took.
-fn under_changes<T>(api: &AgentApi, work: impl FnOnce() -> Result<T>) -> Result<(T, Vec<Applied>)> {
+fn under_changes<T>(bed: &Bed, work: impl FnOnce() -> Result<T>) -> Result<(T, Vec<Applied>)> {
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let changes = scope.spawn(|| change_until(api, &stop));
+        let changes = scope.spawn(|| change_until(bed, &stop));
         let outcome = work();
         stop.store(true, Ordering::Relaxed);
         let applied = changes
@@ -112,14 +111,14 @@ fn under_changes<T>(api: &AgentApi, work: impl FnOnce() -> Result<T>) -> Result<
     })
 }
 
-fn change_until(api: &AgentApi, stop: &AtomicBool) -> Result<Vec<Applied>> {
+fn change_until(bed: &Bed, stop: &AtomicBool) -> Result<Vec<Applied>> {
     let mut applied = Vec::new();
     let mut next = Instant::now();
     // In the end the policy is as it was at first.
     let mut variant = 0;
     while !stop.load(Ordering::Relaxed) || variant == 1 {
         variant = 1 - variant;
-        applied.push(change(api, SIZE, variant)?);
+        applied.push(change(&bed.api, &bed.variants[variant])?);
         next += PERIOD;
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
     }
