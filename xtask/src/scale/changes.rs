@@ -49,8 +49,7 @@ pub(crate) fn measure(scale: &mut Scale) -> Result<()> {
             scale.progress.note(&format!("{name}, run {}", run + 1));
             for (changing, samples) in samples.iter_mut().enumerate() {
                 let rate = if changing == 1 {
-                    let (rate, seen) =
-                        under_changes(&bed, || first(workload, &testbed, sample))?;
+                    let (rate, seen) = under_changes(&bed, || first(workload, &testbed, sample))?;
                     applied.extend(seen);
                     rate
                 } else {
