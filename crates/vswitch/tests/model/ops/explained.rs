@@ -66,7 +66,14 @@ impl Driver {
             .explain(&Probe { key, opens }, self.bench.now)?;
         let entry = self.bench.switch.flows().lookup(&key);
         let entry = entry.and_then(|id| self.bench.switch.flows().get(id));
-        let answer = entry.is_some_and(|entry| !entry.forward());
+        // Of a connection that moved between hosts the other half has yet to be keyed anew.
+        let opposite = |other: &FlowKey| {
+            (other.src(), other.dst(), other.protocol()) == (key.dst(), key.src(), key.protocol())
+                && (other.source_port(), other.destination_port()) == (destination, source)
+        };
+        let mut known = self.bench.switch.flows().iter();
+        let answer = entry.is_some_and(|entry| !entry.forward())
+            || known.any(|other| other.forward() && opposite(other.key()));
         Some(Explained {
             explanation,
             answer,
